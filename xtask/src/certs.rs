@@ -8,8 +8,8 @@ use anyhow::ensure;
 use crate::cluster::Home;
 use crate::step;
 
-/// Makes whatever of it isn't there yet: the authority in `ca`, and in `NAME/tls` a certificate for each
-/// node, for `admin` and for `client`.
+/// Makes what is missing of a development cluster's credentials: the authority in `ca`, and in `NAME/tls` a certificate
+/// for each node, for `admin` and for `client`.
 ///
 /// # Errors
 /// The admin tool fails.

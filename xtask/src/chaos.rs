@@ -1,6 +1,6 @@
-//! Chaos: real nodes under load with real faults, run by a program of its own.
+//! Chaos: real nodes under load with real faults, run by a separate program.
 //!
-//! Invariant: that program takes this one's place, so that a Ctrl-C reaches who has to tidy up.
+//! Invariant: that program replaces this one, so that a Ctrl-C reaches the process that has to tidy up.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -11,10 +11,10 @@ use crate::workspace::{Profile, Workspace};
 use crate::{packages, step};
 
 const NAME: &str = "jedlik-chaos";
-/// What CI runs: kills, stops, cuts and delays, while a member leaves and another one joins.
+/// Arguments of the run in CI: kills, stops, cuts and delays, while a member leaves and another one joins.
 const CI: [&str; 4] = ["--minutes", "1", "--seed", "5"];
 
-/// What to do to the cluster.
+/// Arguments of a run of real nodes with faults.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Chaos {
@@ -23,17 +23,17 @@ pub(crate) struct Chaos {
     rest: Vec<String>,
 }
 
-/// Builds what is needed, and becomes the program.
+/// Builds what the run needs, and becomes the program.
 ///
 /// # Errors
-/// Something doesn't build or can't be started.
+/// A build fails, or the program can't be started.
 pub(crate) fn run(workspace: &Workspace, chaos: &Chaos) -> anyhow::Result<()> {
     packages::have_clocks()?;
     let mut command = program(workspace)?;
     Err(command.args(&chaos.rest).exec()).context("can't start the chaos")
 }
 
-/// A short run, for CI, which has built everything.
+/// Makes a short run for CI, which has built everything.
 ///
 /// # Errors
 /// A promise is broken, or the run fails.

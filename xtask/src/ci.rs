@@ -1,7 +1,7 @@
-//! What has to hold before a change goes in. CI runs this and nothing else.
+//! The checks that every change must pass. CI runs this and nothing else.
 //!
-//! Invariant: every check runs, whatever the others say; one that fails makes the whole fail, and what failed is
-//! said again at the very end, since logs are cut in the middle.
+//! Invariant: every check runs, whatever the others find; one that fails makes the whole fail, and failures are
+//! repeated at the very end, since logs are cut in the middle.
 
 mod report;
 
@@ -15,25 +15,25 @@ use crate::workspace::Workspace;
 
 use report::Report;
 
-/// A check: it notes into the strings what goes wrong, a line each.
+/// Check of the workspace, which notes failures as lines of text.
 type Check = fn(&Workspace, &mut Vec<String>) -> anyhow::Result<()>;
 
-/// A share of the checks, for machines that run them side by side.
+/// Part of the checks, for machines that share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
     /// Format, house rules, clippy, documentation, licences: under five minutes.
     Quick,
     /// Every test, real processes among them.
     Tests,
-    /// Simulated clusters from a place that nobody has looked at.
+    /// Simulated clusters, from a start that no run has used.
     Simulation,
-    /// A sample of the planted bugs, each of which the simulator has to catch.
+    /// A sample of the planted bugs, each of which the simulator must catch.
     Planted,
     /// A minute of real nodes under load and faults.
     Chaos,
 }
 
-/// The checks that read the code, the quick ones first.
+/// Checks that read the code, the quick ones first.
 const QUICK: [(&str, Check); 5] = [
     ("format", format),
     ("tidy", |workspace, _| tidy::run(workspace)),
@@ -42,10 +42,10 @@ const QUICK: [(&str, Check); 5] = [
     ("licences, bans and sources", |workspace, _| licences::check(workspace)),
 ];
 
-/// Runs one part, or all but the planted bugs; the last lines say what failed, and how many tests passed.
+/// Runs one part, or all but the planted bugs; the last lines name the failures, and how many tests passed.
 ///
 /// # Errors
-/// Names the checks that failed.
+/// One or more checks failed; the error names them.
 pub(crate) fn run(workspace: &Workspace, only: Option<Part>) -> anyhow::Result<()> {
     let mut report = Report::default();
     let mut tally = test::Tally::default();
@@ -94,13 +94,13 @@ fn docs(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     step::noted(command.env("RUSTDOCFLAGS", "-D warnings"), notes, is_error)
 }
 
-/// Everything that the checks after it run, built at once: what they share is built once.
+/// Builds everything that later checks run, all at once: what they share is built once.
 fn builds(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     workspace.build_next(notes)?;
     step::noted(workspace.release_build().arg("--bins"), notes, is_error)
 }
 
-/// Whether a line of cargo's tells an error, or where it is.
+/// Whether a line of cargo's output reports an error, or its place.
 pub(crate) fn is_error(line: &str) -> bool {
     line.starts_with("error") || line.trim_start().starts_with("--> ")
 }

@@ -20,25 +20,25 @@ use self::home::{Engine, Node, State};
 use crate::certs;
 use crate::workspace::{Profile, Workspace};
 
-/// A clean stop writes what is still in memory.
+/// Time in which a node must stop: a clean stop writes what is still in memory.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
-/// What to do with the cluster.
+/// Action on the development cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Build, start whatever isn't running, and say what to type next.
+    /// Build, start every node that isn't running, and print the next commands.
     Up {
-        /// How many nodes a new cluster has [default: 3].
+        /// Number of nodes of a new cluster [default: 3].
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
         nodes: Option<u16>,
-        /// Where a new cluster keeps its records [default: redb].
+        /// Engine for the records of a new cluster [default: redb].
         #[arg(long)]
         engine: Option<Engine>,
-        /// Build quickly instead of optimised.
+        /// Make a debug build, which is quicker, instead of an optimised one.
         #[arg(long)]
         debug: bool,
-        /// Build nothing, and take the programs from this folder.
+        /// Build nothing, and use the programs in this folder.
         #[arg(long, value_name = "DIR", conflicts_with = "debug")]
         binaries: Option<PathBuf>,
     },
@@ -48,16 +48,16 @@ pub(crate) enum Action {
         #[arg(long)]
         wipe: bool,
     },
-    /// Say which nodes run.
+    /// Show which nodes run.
     Status,
     /// End one node with SIGKILL.
     Kill {
-        /// Its number, from 1.
+        /// Number of the node, from 1.
         node: usize,
     },
     /// Start one node again.
     Start {
-        /// Its number, from 1.
+        /// Number of the node, from 1.
         node: usize,
     },
     /// Make the authority and the certificates, and start nothing.
@@ -65,10 +65,10 @@ pub(crate) enum Action {
     Certs,
 }
 
-/// Does it in the cluster's folder.
+/// Performs the action in the cluster's folder.
 ///
 /// # Errors
-/// A step fails; the message says which and, where a node failed, shows the end of its log.
+/// A step fails; the message names it and, if a node failed, shows the end of its log.
 pub(crate) fn run(workspace: &Workspace, folder: &Path, action: &Action) -> anyhow::Result<()> {
     let home = Home::open(&workspace.root().join(folder))?;
     let cluster = Cluster { workspace, home };
@@ -91,7 +91,7 @@ struct Cluster<'a> {
 }
 
 impl Cluster<'_> {
-    /// Where the programs are, which are built unless the folder is given.
+    /// Returns the folder of the programs, which are built unless a folder is given.
     fn programs(&self, debug: bool, given: Option<&Path>) -> anyhow::Result<PathBuf> {
         if let Some(folder) = given {
             let found = folder.canonicalize();
@@ -132,7 +132,7 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Starts every node that isn't running; how many.
+    /// Starts every node that isn't running, and returns their number.
     fn start_all(&self, state: &mut State) -> anyhow::Result<usize> {
         let binary = state.binaries.join("jedlik-node");
         let all = state.nodes.clone();
@@ -229,7 +229,7 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Certificates and the two profiles that use them.
+    /// Makes the certificates, and the two profiles that use them.
     fn issue(&self, state: &State) -> anyhow::Result<()> {
         let names: Vec<&str> = state.nodes.iter().map(|node| node.name.as_str()).collect();
         certs::ensure(&state.binaries.join("jedlik-admin"), &self.home, &names)?;
@@ -269,7 +269,7 @@ fn is_running(node: &Node) -> anyhow::Result<bool> {
     node.process.map_or(Ok(false), process::Recorded::is_running)
 }
 
-/// A cluster keeps the shape it was made with.
+/// Refuses options that contradict an existing cluster, which keeps its number of nodes and its engine.
 fn check_same(state: &State, nodes: Option<u16>, engine: Option<Engine>) -> anyhow::Result<()> {
     let count = state.nodes.len();
     if nodes.is_some_and(|nodes| usize::from(nodes) != count) {
@@ -284,7 +284,7 @@ fn check_same(state: &State, nodes: Option<u16>, engine: Option<Engine>) -> anyh
     Ok(())
 }
 
-/// What a command needs to reach the nodes in a role. Paths are relative to the file.
+/// Returns the text of a profile for a role: seeds and certificates. Paths are relative to the file.
 fn profile(nodes: &[Node], role: &str) -> String {
     let seeds: Vec<String> =
         nodes.iter().map(|node| format!("{:?}", node.address.to_string())).collect();

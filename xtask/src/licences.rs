@@ -1,7 +1,7 @@
-//! Licences, bans and sources of all that is built on: what deny.toml asks, read here, since building cargo-deny takes
-//! longer than everything else of its kind. cargo-deny itself reads the same file on GitHub.
+//! Licences, bans and sources of all dependencies: the rules of deny.toml, checked here, since building cargo-deny
+//! takes longer than all other checks of its kind. cargo-deny itself reads the same file on GitHub.
 //!
-//! Invariant: a line of deny.toml that this check doesn't know fails it, so that none is passed over.
+//! Invariant: a line of deny.toml that this check doesn't know makes it fail, so that no rule is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 const PAGE: &str = "deny.toml";
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// What deny.toml says.
+/// Contents of deny.toml, as far as this check knows them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rules {
@@ -68,7 +68,7 @@ struct Sources {
     _unknown_git: Denied,
 }
 
-/// Levels at which a rule fails nothing, and is left to cargo-deny to show.
+/// Level at which a rule fails nothing here, and is left to cargo-deny to show.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Level {
@@ -76,7 +76,7 @@ enum Level {
     Warn,
 }
 
-/// The one level that this check knows of what it always denies.
+/// The only level known to this check for rules that it always denies.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Denied {
@@ -86,7 +86,7 @@ enum Denied {
 /// Checks every package that a build for one of the targets may use.
 ///
 /// # Errors
-/// deny.toml has a line that is not known here, or a package breaks a rule: all that do are named.
+/// deny.toml has an unknown line, or packages break a rule; the error names all of them.
 pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     let text = fs::read_to_string(workspace.root().join(PAGE)).context(PAGE)?;
     let rules: Rules = toml::from_str(&text).context(PAGE)?;
@@ -106,7 +106,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The packages that the graph for one target leads to.
+/// Returns the packages that the graph for one target contains.
 fn used(metadata: &Metadata) -> impl Iterator<Item = &Package> {
     let packages: BTreeMap<&PackageId, &Package> =
         metadata.packages.iter().map(|package| (&package.id, package)).collect();
@@ -115,7 +115,7 @@ fn used(metadata: &Metadata) -> impl Iterator<Item = &Package> {
 }
 
 impl Rules {
-    /// What is wrong with one package.
+    /// Returns the rules that one package breaks.
     fn findings(&self, package: &Package) -> Vec<String> {
         let mut findings = Vec::new();
         let name = format!("{} {}", package.name, package.version);
@@ -130,7 +130,7 @@ impl Rules {
         for ban in self.bans.deny.iter().filter(|ban| ban.name == package.name.as_str()) {
             findings.push(format!("{name}: {}", ban.reason));
         }
-        // A member of the workspace has no source.
+        // Members of the workspace have no source.
         let source = package.source.as_ref().map(|source| source.repr.as_str());
         if source.is_some_and(|source| source != REGISTRY) {
             findings.push(format!("{name}: it comes from {}", source.unwrap_or_default()));
@@ -139,8 +139,8 @@ impl Rules {
     }
 }
 
-/// Whether licences that `allowed` accepts are enough for an SPDX expression, also for `MIT/Apache-2.0` as older crates
-/// write it. One that can't be read is not met.
+/// Whether the licences that `allowed` accepts satisfy an SPDX expression, or one like `MIT/Apache-2.0` in older
+/// crates. An expression that can't be read is not satisfied.
 fn is_met(expression: &str, allowed: impl Fn(&str) -> bool) -> bool {
     let parsed = Expression::parse_mode(expression, ParseMode::LAX);
     parsed.is_ok_and(|parsed| parsed.evaluate(|wanted| allowed(&wanted.to_string())))

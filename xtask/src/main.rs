@@ -1,6 +1,6 @@
-//! Everything around the code: a cluster for development, the tests, the house rules, CI.
+//! Everything around the code: a development cluster, the tests, the house rules, CI.
 //!
-//! Invariant: only processes that this program started are ever ended, known by pid and start time together.
+//! Invariant: this program ends only processes that it started, identified by pid and start time together.
 
 mod certs;
 mod chaos;
@@ -26,7 +26,7 @@ use crate::cluster::Action;
 use crate::sim::Simulation;
 use crate::workspace::Workspace;
 
-/// What can be done around Jedlik's code.
+/// Development tasks around Jedlik's code.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -38,7 +38,7 @@ struct Arguments {
 enum Task {
     /// A cluster on this machine: up, down, status, kill, start.
     Cluster {
-        /// Where it keeps everything, relative to the workspace.
+        /// Folder for everything of the cluster, relative to the workspace.
         #[arg(long, global = true, default_value = ".jedlik")]
         dir: PathBuf,
         #[command(subcommand)]
@@ -46,12 +46,12 @@ enum Task {
     },
     /// Run every test, or those whose names contain the filter.
     Test {
-        /// Part of a test's name.
+        /// Part of the tests' names.
         filter: Option<String>,
     },
-    /// Run everything that has to pass before a change goes in, or one part of it.
+    /// Run all checks that a change must pass, or one part of them.
     Ci {
-        /// The part to run, where several machines share the work; everything without it.
+        /// The part to run, where several machines share the work; all parts by default.
         #[arg(long, value_enum)]
         only: Option<ci::Part>,
     },
@@ -63,7 +63,7 @@ enum Task {
     Tidy,
     /// Make a development cluster's authority and certificates, and start nothing.
     Certs {
-        /// Where it keeps everything, relative to the workspace.
+        /// Folder for everything of the cluster, relative to the workspace.
         #[arg(long, default_value = ".jedlik")]
         dir: PathBuf,
     },

@@ -1,4 +1,4 @@
-//! Debian's packages that tests need: installed where that is possible.
+//! Debian packages that tests need: installed where that is possible.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,10 +7,10 @@ use anyhow::bail;
 
 use crate::step;
 
-/// Gives a process a calendar clock of its own.
+/// Package that gives a process a calendar clock of its own.
 const FAKETIME: &str = "faketime";
 
-/// Installs a package as root; anybody else has to. What comes of it shows in whether its files are there.
+/// Installs a package if this process is root. A failure shows in missing files, for which callers check.
 pub(crate) fn install(package: &str) {
     if !rustix::process::geteuid().is_root() {
         return;
@@ -26,10 +26,10 @@ pub(crate) fn install(package: &str) {
     apt(&["-qq", "install", "--yes", "--no-install-recommends", package]);
 }
 
-/// Sees to it that nodes' clocks can be set. Without it the tests that set clocks fail, and say so.
+/// Makes sure that nodes' clocks can be set. Without the package the tests that set clocks fail, and say so.
 ///
 /// # Errors
-/// It is not there and could not be installed, and the environment has `CI`.
+/// The package is missing and could not be installed, and the environment has `CI`.
 pub(crate) fn have_clocks() -> anyhow::Result<()> {
     if !Path::new("/usr/bin/faketime").exists() {
         install(FAKETIME);

@@ -1,6 +1,6 @@
-//! The simulator: seeds over the cores, one seed's trace, and the table of planted bugs.
+//! The simulator: seeds spread over the processors, one seed's trace, and the table of planted bugs.
 //!
-//! Invariant: bugs are planted in a build of their own, in a target folder of its own.
+//! Invariant: bugs are planted in a separate build, in its own target folder.
 
 use std::fs;
 use std::process::Command;
@@ -10,23 +10,23 @@ use anyhow::{Context, bail};
 use crate::step;
 use crate::workspace::{Profile, Workspace};
 
-/// The page that holds the table.
+/// Page that holds the table of planted bugs.
 const PAGE: &str = "docs/correctness.md";
 const TABLE_BEGIN: &str = "<!-- planted: begin -->";
 const TABLE_END: &str = "<!-- planted: end -->";
-/// What CI runs, at most, and for how long: each time from another place on, which it says.
+/// Limits of the run in CI, in seeds and seconds. Each run has another start, which it prints.
 const CI: [&str; 4] = ["--seeds", "100", "--limit-s", "90"];
 
-/// Planted bugs that CI looks for, each within seconds: one that loses a write, undoes a deletion, acknowledges early, drops
-/// a range early, and says "absent" without knowing.
+/// Planted bugs that CI looks for, each found within seconds: one that loses a write, undoes a deletion, acknowledges
+/// early, drops a range early, and says "absent" without knowing.
 const PLANTED_SAMPLE: &str =
     "OneActorPerNode,CollectedDespiteHint,AcknowledgedBeforeSync,DroppedBeforeAllKnow,VoteAtOnce";
 
-/// What to simulate.
+/// Arguments of a simulation.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Simulation {
-    /// Look for every planted bug, and write how many seeds each took into docs/correctness.md. With a
-    /// name: look for that one, and print the trace of the seed that shows it.
+    /// Look for every planted bug, and write how many seeds each took into docs/correctness.md. With a name: look for
+    /// that one, and print the trace of the seed that shows it.
     #[arg(long, num_args = 0..=1, default_missing_value = "all")]
     planted: Option<String>,
     /// For the simulator itself: --seed S, --seeds N, --start K (drawn anew each time unless it is set),
@@ -35,10 +35,10 @@ pub(crate) struct Simulation {
     rest: Vec<String>,
 }
 
-/// Runs the simulator.
+/// Runs the simulator on seeds, or the search for planted bugs.
 ///
 /// # Errors
-/// A promise is broken, a planted bug is not noticed, or something doesn't build.
+/// A promise is broken, a planted bug is not noticed, or a build fails.
 pub(crate) fn run(workspace: &Workspace, simulation: &Simulation) -> anyhow::Result<()> {
     let rest = &simulation.rest;
     match simulation.planted.as_deref() {
@@ -48,7 +48,8 @@ pub(crate) fn run(workspace: &Workspace, simulation: &Simulation) -> anyhow::Res
     }
 }
 
-/// A bounded number of seeds, for CI, which has built the simulator: what fails is noted, with the command that runs it again.
+/// Simulates a bounded number of seeds for CI, which has built the simulator. Failures are noted, with the command that
+/// repeats them.
 ///
 /// # Errors
 /// A promise is broken.
@@ -59,16 +60,16 @@ pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Resu
     })
 }
 
-/// Looks for some of the planted bugs.
+/// Looks for a sample of the planted bugs.
 ///
 /// # Errors
-/// One of them is not noticed, or something doesn't build.
+/// One of them is not noticed, or a build fails.
 pub(crate) fn planted_sample(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let mut command = planted(workspace, PLANTED_SAMPLE);
     step::noted(&mut command, notes, |line| line.contains("not within"))
 }
 
-/// In a profile of its own: seeds take a fifth less time for a longer build.
+/// Returns the simulator's command, built in its own profile: seeds take a fifth less time for a longer build.
 fn sound(workspace: &Workspace) -> Command {
     workspace.cargo(&["run", "--profile", "sim", "--locked", "--quiet", "-p", "jedlik-sim", "--"])
 }

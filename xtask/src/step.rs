@@ -1,14 +1,14 @@
-//! Running other programs: a failure names the command that failed.
+//! Other programs, run as steps: a failure names the command that failed.
 
 use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// Runs `command` to its end, its output going where ours goes.
+/// Runs a command to its end; its output goes where this program's goes.
 ///
 /// # Errors
-/// It can't be started or fails.
+/// The command can't be started, or fails.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = shown(command);
     let status = command.stdin(Stdio::null()).status();
@@ -19,16 +19,16 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same, and `hear` is given each line that goes by, of both outputs in their order.
+/// Runs a command to its end, and calls `hear` for each line of both outputs, in their order.
 ///
 /// # Errors
-/// It can't be started or fails, or its output can't be read.
+/// The command can't be started or fails, or its output can't be read.
 pub(crate) fn heard(command: &mut Command, mut hear: impl FnMut(&str)) -> anyhow::Result<()> {
     let shown = shown(command);
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let child = command.spawn();
-    // Else the command would keep its ends of the pipe, and reading would never end.
+    // Otherwise the command would keep its ends of the pipe, and reading would never end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = child.with_context(|| format!("can't start `{shown}`"))?;
     let mut lines = BufReader::new(reader).split(b'\n');
@@ -47,10 +47,10 @@ pub(crate) fn heard(command: &mut Command, mut hear: impl FnMut(&str)) -> anyhow
     Ok(())
 }
 
-/// The same, keeping the lines that are `wanted`.
+/// Runs a command to its end, and adds the lines that are `wanted` to the notes.
 ///
 /// # Errors
-/// As [`heard`].
+/// The same as for [`heard`].
 pub(crate) fn noted(
     command: &mut Command,
     notes: &mut Vec<String>,
@@ -59,10 +59,10 @@ pub(crate) fn noted(
     heard(command, |line| notes.extend(wanted(line).then(|| line.to_owned())))
 }
 
-/// Runs `command` to its end and returns what it wrote to its standard output.
+/// Runs a command to its end and returns its standard output.
 ///
 /// # Errors
-/// It can't be started or fails; what it wrote to standard error is in the message.
+/// The command can't be started or fails; the message has what it wrote to standard error.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let shown = shown(command);
     let output = command.stdin(Stdio::null()).output();
@@ -74,7 +74,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote no UTF-8"))
 }
 
-/// The command as it might be typed.
+/// Formats the command as it might be typed.
 pub(crate) fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
     words.extend(command.get_args().map(|argument| argument.to_string_lossy()));

@@ -1,4 +1,4 @@
-//! Every test: units, properties, documentation, and end-to-end tests with real processes.
+//! All tests: units, properties, documentation, and end-to-end tests with real processes.
 
 mod tally;
 
@@ -11,19 +11,20 @@ pub(crate) use tally::Tally;
 use crate::workspace::{Profile, Workspace};
 use crate::{packages, step, words};
 
-/// Where the end-to-end tests find the binaries, this program and the word list, and write how long each took.
+/// Environment variable that tells the end-to-end tests the folder of the binaries; the next ones name other files.
 const BINARIES: &str = "JEDLIK_TEST_BINARIES";
 const XTASK: &str = "JEDLIK_TEST_XTASK";
 const WORDS: &str = "JEDLIK_TEST_WORDS";
 const NEXT: &str = "JEDLIK_NEXT_NODE";
 const TIMES: &str = "JEDLIK_TEST_TIMES";
-/// How many tests of one program run at a time: far more than processors, since the long ones wait for something.
+/// Variable and number of tests of one program that run at a time: far more than processors, since the long ones mostly
+/// wait.
 const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "8");
 
-/// Runs the tests whose names contain `filter`, all without one, and prints the sum at the end.
+/// Runs the tests whose names contain `filter`, or all if it is `None`, and prints the sum at the end.
 ///
 /// # Errors
-/// A test fails, or something doesn't build.
+/// A test fails, or a build does.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<()> {
     workspace.build(Profile::Release)?;
     let mut tally = Tally::default();
@@ -32,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result
     result
 }
 
-/// Runs all tests, for CI, which has built the programs. The sum counts what ran also where something failed.
+/// Runs all tests for CI, which has built the programs. The tally counts the tests that ran even if the run fails.
 pub(crate) fn ci(workspace: &Workspace) -> (Tally, anyhow::Result<()>) {
     let mut tally = Tally::default();
     let result = run_into(workspace, None, &mut tally);

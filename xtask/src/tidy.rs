@@ -22,7 +22,7 @@ use cargo_metadata::Metadata;
 
 use crate::workspace::Workspace;
 
-/// One breach of a rule.
+/// Breach of a rule, with its place and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     path: String,
@@ -44,14 +44,14 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints every finding.
+/// Checks the workspace and prints every finding.
 ///
 /// # Errors
-/// There is one, or the workspace can't be read.
+/// There are findings, or the workspace can't be read.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut findings = check(workspace)?;
     findings.sort();
-    // A crate may lie within the folder of another.
+    // The folder of one crate may contain another's, so findings may be doubled.
     findings.dedup();
     for finding in &findings {
         println!("{finding}");
@@ -109,7 +109,7 @@ fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// What pages and comments refer to and isn't there.
+/// Returns the references in pages and comments that lead nowhere.
 fn references(
     root: &Path,
     sources: &BTreeMap<String, String>,
@@ -139,30 +139,30 @@ fn references(
     Ok(findings)
 }
 
-/// A crate of the workspace with its dependencies on others, as cargo sees them.
+/// Crate of the workspace with its dependencies on others, as cargo sees them.
 #[derive(Debug)]
 struct Member {
-    /// As in its manifest.
+    /// Name of the crate, as in its manifest.
     name: String,
-    /// Relative to the root.
+    /// Folder of the crate, relative to the root.
     folder: String,
     dependencies: Vec<Dependency>,
 }
 
 impl Member {
-    /// Its name without the prefix that all have.
+    /// Returns the name without the prefix that all crates share.
     fn short(&self) -> &str {
         short(&self.name)
     }
 }
 
-/// One line of a manifest's dependency tables.
+/// Line of a manifest's dependency tables.
 #[derive(Debug)]
 struct Dependency {
     name: String,
-    /// For tests only.
+    /// Whether the dependency is for tests only.
     dev: bool,
-    /// A crate of this workspace.
+    /// Whether the dependency is a crate of this workspace.
     ours: bool,
 }
 
@@ -193,7 +193,7 @@ fn read(root: &Path, path: &str) -> anyhow::Result<String> {
     fs::read_to_string(root.join(path)).with_context(|| format!("can't read {path}"))
 }
 
-/// The files below `folder` with this extension, by their paths from the root.
+/// Returns the files below `folder` with this extension, by their paths from the root.
 fn files(root: &Path, folder: &Path, extension: &str) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];

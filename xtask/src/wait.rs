@@ -1,15 +1,15 @@
-//! Waiting for something that nobody announces.
+//! Waits for conditions that nothing announces.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
+/// Pause between two checks of a condition.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks `condition` again and again; `None` when it has had nothing to give within `limit`.
+/// Calls `condition` repeatedly until it gives a value; `None` if it gives none within `limit`.
 ///
 /// # Errors
-/// The condition's own.
+/// The condition fails; its own error is returned.
 pub(crate) fn until<T>(
     limit: Duration,
     mut condition: impl FnMut() -> anyhow::Result<Option<T>>,

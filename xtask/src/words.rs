@@ -6,12 +6,12 @@ use anyhow::bail;
 
 use crate::packages;
 
-/// Where Debian's package puts it.
+/// Path of the list in Debian's package.
 const PATH: &str = "/usr/share/dict/american-english";
 const PACKAGE: &str = "wamerican";
 
-/// The list, installed where that is possible. `None`, with a note, where it isn't: the tests then make
-/// up as many words. In CI that is an error.
+/// Returns the path of the list, which is installed if possible. `None`, with a note, if it can't be: the tests then
+/// make up as many words. In CI that is an error.
 ///
 /// # Errors
 /// There is no list, and the environment has `CI`.

@@ -1,4 +1,4 @@
-//! Where the workspace and what cargo builds from it lie.
+//! The workspace's folders, and the programs that cargo builds from it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 use crate::ci::is_error;
 use crate::step;
 
-/// The workspace as cargo describes it.
+/// Workspace as cargo describes it.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     metadata: Metadata,
 }
 
 impl Workspace {
-    /// The one that this program was built from.
+    /// Finds the workspace that this program was built from.
     ///
     /// # Errors
     /// `cargo metadata` fails.
@@ -27,30 +27,30 @@ impl Workspace {
         Ok(Self { metadata: metadata.context("`cargo metadata` fails")? })
     }
 
-    /// What cargo says.
+    /// Returns cargo's metadata of the workspace.
     pub(crate) fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The folder of the root manifest.
+    /// Returns the folder of the root manifest.
     pub(crate) fn root(&self) -> &Path {
         self.metadata.workspace_root.as_std_path()
     }
 
-    /// Where the binaries of a profile are put.
+    /// Returns the folder of a profile's binaries.
     pub(crate) fn binaries(&self, profile: Profile) -> PathBuf {
         self.metadata.target_directory.as_std_path().join(profile.folder())
     }
 
-    /// Where tools are installed that a fresh machine lacks.
+    /// Returns the folder for tools that a fresh machine lacks.
     pub(crate) fn tools(&self) -> PathBuf {
         self.metadata.target_directory.as_std_path().join("tools")
     }
 
-    /// Cargo, run at the root as from a shell.
+    /// Returns a cargo command that runs at the root, as from a shell.
     ///
-    /// What the outer cargo tells this program of its own package would reach build scripts, and
-    /// those that look at it would run again whenever xtask and a shell take turns.
+    /// The outer cargo sets variables about this program's package. Build scripts would see them, and those that depend
+    /// on them would run again whenever xtask and a shell take turns.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
         command.current_dir(self.root()).args(arguments);
@@ -64,7 +64,7 @@ impl Workspace {
         command
     }
 
-    /// What a build for one target may use, with every feature.
+    /// Returns the metadata of everything that a build for one target may use, with every feature.
     ///
     /// # Errors
     /// `cargo metadata` fails.
@@ -77,8 +77,8 @@ impl Workspace {
         command.exec().context("`cargo metadata` fails")
     }
 
-    /// The command that builds, released, all programs that CI runs: in one go, since cargo gives a shared crate
-    /// other features, and builds it anew, for each set of packages that it is asked for.
+    /// Returns the command that builds, optimised, all programs that CI runs. It builds them in one go, since cargo
+    /// gives a shared crate other features, and builds it anew, for each set of packages.
     pub(crate) fn release_build(&self) -> Command {
         let mut command = self.cargo(&["build", "--release", "--locked"]);
         command.args(["-p", "jedlik-node", "-p", "jedlik-admin", "-p", "jedlik-cli"]);
@@ -86,16 +86,16 @@ impl Workspace {
         command
     }
 
-    /// Where the node that speaks the next protocol is.
+    /// Returns the path of the node that speaks the next protocol.
     pub(crate) fn next_node(&self) -> PathBuf {
         self.binaries(Profile::Release).join("next-protocol/jedlik-node")
     }
 
-    /// Builds the node that speaks the next protocol, from the same crates as the others where they are the same. It
-    /// has the node's name, so it is moved aside; the node's own build comes after it.
+    /// Builds the node that speaks the next protocol. Crates without the feature are shared with the usual build. The
+    /// binary has the node's name, so it is moved aside; the usual node must be built after it.
     ///
     /// # Errors
-    /// The build fails, and notes why.
+    /// The build fails, and leaves notes about why.
     pub(crate) fn build_next(&self, notes: &mut Vec<String>) -> anyhow::Result<()> {
         let mut command = self.release_build();
         command.args(["--features", "jedlik-node/next-protocol", "--bin", "jedlik-node"]);
@@ -106,10 +106,10 @@ impl Workspace {
         Ok(())
     }
 
-    /// Builds the three binaries.
+    /// Builds the binaries of the node and of both tools.
     ///
     /// # Errors
-    /// The build fails; cargo has said why.
+    /// The build fails; cargo has printed why.
     pub(crate) fn build(&self, profile: Profile) -> anyhow::Result<()> {
         let mut command = self.cargo(&["build", "--locked"]);
         command.args(["-p", "jedlik-node", "-p", "jedlik-admin", "-p", "jedlik-cli", "--bins"]);
@@ -120,12 +120,12 @@ impl Workspace {
     }
 }
 
-/// How binaries are built.
+/// Profile in which binaries are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Optimised.
+    /// Optimised build, which is slow to make.
     Release,
-    /// Quick to build, with checks.
+    /// Debug build, which is quick to make and has more checks.
     Debug,
 }
 

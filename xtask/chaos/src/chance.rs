@@ -1,22 +1,22 @@
-//! Chance from a seed, one stream for each concern, so that a change in one doesn't reshuffle the rest.
+//! Randomness from a seed, with a stream for each concern, so that a change in one doesn't reshuffle the rest.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// What is left to chance.
+/// Concern of a run that is left to chance; each has a stream of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Concern {
-    /// Joins, departures, replacements.
+    /// Joins, departures and replacements of members.
     Changes,
-    /// What goes wrong, when, and with which node.
+    /// Kinds, times and nodes of the faults.
     Faults,
-    /// Which bits flip on a member's disk.
+    /// Bits that flip on the disk of the member with this number.
     Rot(u16),
-    /// What the session with this number does.
+    /// Requests of the session with this number.
     Session(u16),
 }
 
-/// One stream.
+/// Stream of random numbers for one concern, determined by the seed.
 #[derive(Debug)]
 pub(crate) struct Chance(ChaCha8Rng);
 
@@ -32,17 +32,17 @@ impl Chance {
         Self(random)
     }
 
-    /// From 0 to below `limit`, which is at least 1.
+    /// Returns a number from 0 to below `limit`, which is at least 1.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0.next_u64() % limit
     }
 
-    /// From `least` to `most`, both included.
+    /// Returns a number from `least` to `most`, both included.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// One of several; there is at least one.
+    /// Returns one of several elements; there must be at least one.
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len() as u64) as usize]
     }

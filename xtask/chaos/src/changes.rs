@@ -1,4 +1,4 @@
-//! The plan's joins, departures and replacements, through the admin tool as an admin would make them.
+//! The plan's joins, departures and replacements, made with the admin tool as an admin would make them.
 //!
 //! Invariant: a disk is lost only while nothing moves, so that every version has another copy.
 
@@ -16,23 +16,23 @@ use crate::node::NodeCondition;
 use crate::plan::{MemberChange, Number, Step};
 
 const POLL: Duration = Duration::from_millis(200);
-/// While nodes are in trouble, commands may have to be given again.
+/// Time in which a command must succeed; while nodes are in trouble, it may have to be repeated.
 const COMMAND_LIMIT: Duration = Duration::from_secs(90);
-/// How long a node may take to be free of trouble.
+/// Time in which a node must be free of trouble.
 const CLAIM_LIMIT: Duration = Duration::from_secs(60);
-/// How long nothing may move before a disk is lost, with nodes in trouble all the while.
+/// Time in which moves must end before a disk is lost, with nodes in trouble all the while.
 const SETTLE_LIMIT: Duration = Duration::from_secs(240);
-/// How old a copy of a directory is when it is put back.
+/// Age of a copy of a directory when it is put back.
 const COPY_AGE: Duration = Duration::from_secs(5);
-/// How long a node that has left may take to end.
+/// Time in which the process of a node that has left must end.
 const EXIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether the membership rests: what is asked and answered in one spell of rest is held to more.
+/// Whether the membership rests: requests within one spell of rest must keep stronger promises.
 #[derive(Debug, Default)]
 pub(crate) struct Rests(AtomicU64);
 
 impl Rests {
-    /// The present spell, if this is one.
+    /// Returns the number of the present spell of rest; `None` while the membership changes.
     pub(crate) fn spell(&self) -> Option<u64> {
         let count = self.0.load(Ordering::SeqCst);
         count.is_multiple_of(2).then_some(count)
@@ -45,15 +45,15 @@ impl Rests {
     }
 }
 
-/// The one who changes the membership.
+/// Driver of the changes of the membership.
 #[derive(Debug)]
 pub(crate) struct Changes {
     cluster: Arc<Cluster>,
     rests: Arc<Rests>,
     seed: u64,
-    /// Committed, and not at rest yet.
+    /// Changes that are committed and have not come to their end.
     open: Vec<MemberChange>,
-    /// Why the last wait was in vain.
+    /// Reason why the last wait ended before everything was settled.
     held_up: String,
 }
 
@@ -65,7 +65,7 @@ impl Changes {
     /// Makes the changes at their times, then waits until nothing moves or `end`.
     ///
     /// # Errors
-    /// A command fails again and again, or what has to come of it doesn't.
+    /// A command fails again and again, or a change does not have its effect in time.
     pub(crate) async fn run(
         &mut self,
         steps: &[Step],
@@ -122,8 +122,8 @@ impl Changes {
         Ok(())
     }
 
-    /// Destroys what a member holds, and waits until the others have refilled it. The membership rests all the
-    /// while: gets have to show as much as ever.
+    /// Destroys a member's data, and waits until the others have refilled it. The membership rests meanwhile: gets must
+    /// keep the stronger promises.
     async fn destroy(&self, change: MemberChange, node: Number) -> anyhow::Result<()> {
         let cluster = &self.cluster;
         self.claim(node, NodeCondition::Dead).await?;
@@ -153,11 +153,11 @@ impl Changes {
         cluster.set(node, NodeCondition::Well).await
     }
 
-    /// Waits until a member says that it has a vote in all that it owns, by its own account.
+    /// Waits until a member reports a vote in every partition that it owns.
     async fn see_refilled(&self, number: Number) -> anyhow::Result<()> {
         let deadline = Instant::now() + SETTLE_LIMIT;
         loop {
-            // What a reading of all records finds is to be found first.
+            // Damage that only a reading of all records finds must be found first.
             let compared = self.cluster.admin(&["repair"]).await;
             let stats = self.cluster.admin(&["node", "stats"]).await;
             if compared.is_ok() && stats.as_ref().is_ok_and(|stats| votes(stats, number)) {
@@ -183,8 +183,8 @@ impl Changes {
         Ok(())
     }
 
-    /// Waits until every member that is well takes a killed node to be down: one that takes it to run would
-    /// have it hand on what it holds.
+    /// Waits until every well member takes a killed node to be down; a member that takes it to be up would plan that it
+    /// hands its data over.
     async fn see_down(&self, number: Number) -> anyhow::Result<()> {
         let deadline = Instant::now() + COMMAND_LIMIT;
         loop {
@@ -209,8 +209,8 @@ impl Changes {
         }
     }
 
-    /// Stages a change and commits it, again and again until it is done: whoever is asked may be in trouble,
-    /// or think of a member what is not so any more. Staged again, a change takes its own former place.
+    /// Stages a change and commits it, repeatedly until it is done: the node that is asked may be in trouble, or have
+    /// an old view of a member. A change that is staged again replaces its earlier self.
     async fn carry_out(&self, change: MemberChange) -> anyhow::Result<()> {
         let deadline = Instant::now() + COMMAND_LIMIT;
         loop {
@@ -223,7 +223,7 @@ impl Changes {
     }
 
     async fn try_change(&self, change: MemberChange) -> anyhow::Result<()> {
-        // Of a commit whose answer was lost the members tell.
+        // If the answer to a commit was lost, the members know whether it was done.
         let status = self.cluster.admin(&["cluster", "status"]).await?;
         if is_done(change, &status) {
             return Ok(());
@@ -249,7 +249,7 @@ impl Changes {
         self.cluster.admin(&["cluster", "commit", hash]).await.map(drop)
     }
 
-    /// Waits until nothing moves or it is time; what was open is closed in the first case.
+    /// Waits until nothing moves or it is `time`; if nothing moves, the open changes are closed.
     async fn settle_until(&mut self, time: Instant) -> anyhow::Result<()> {
         while !self.open.is_empty() {
             let left = time.saturating_duration_since(Instant::now()).as_secs().min(10);
@@ -267,10 +267,10 @@ impl Changes {
         Ok(())
     }
 
-    /// Faults are over: what is under way comes to its end.
+    /// Waits, once the faults are over, until all changes have come to their end.
     ///
     /// # Errors
-    /// It doesn't, or a node that has left still runs.
+    /// A change doesn't come to its end, or a node that has left still runs.
     pub(crate) async fn rest(&mut self) -> anyhow::Result<()> {
         self.settle_until(Instant::now() + SETTLE_LIMIT).await?;
         if !self.open.is_empty() {
@@ -280,7 +280,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Once nothing moves, whoever was to go is gone.
+    /// Closes the open changes once nothing moves: the nodes that were to go must be gone.
     async fn close(&mut self) -> anyhow::Result<()> {
         for change in self.open.drain(..) {
             let Some(old) = change.goes() else { continue };
@@ -303,7 +303,7 @@ fn name(number: Number) -> String {
     format!("n{number}")
 }
 
-/// Whether a node has a vote in every partition that it owns, by its own account.
+/// Whether a node reports a vote in every partition that it owns.
 fn votes(stats: &Value, number: Number) -> bool {
     let name = name(number);
     let of_node = |node: &&Value| node["name"] == *name;
@@ -312,7 +312,7 @@ fn votes(stats: &Value, number: Number) -> bool {
     counters.is_some_and(|counters| counters["refilling_partitions"] == 0)
 }
 
-/// Whether what a node tells of a member is one of these.
+/// Whether a node reports one of these values in a field of a member.
 fn shows(status: &Value, number: Number, field: &str, wanted: &[Value]) -> bool {
     let name = name(number);
     let shows = |member: &Value| member["name"] == *name && wanted.contains(&member[field]);

@@ -1,4 +1,4 @@
-//! A calendar clock of its own for a process, by Debian's `faketime`: the monotonic clock stays the machine's.
+//! A process's own calendar clock, by Debian's `faketime`; the monotonic clock stays the machine's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tokio::process::Command;
 
-/// What stands between a process and the clock; `None` where it is not installed.
+/// Returns the path of the library that replaces a process's calendar clock; `None` if it is not installed.
 pub(crate) fn library() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
     let mut found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     found.find(|path| path.exists())
 }
 
-/// Has the program go by the clock that `file` sets, where that can be.
+/// Makes the program's calendar clock follow `file`, if the library is installed.
 pub(crate) fn give(program: &mut Command, file: &Path) {
     if let Some(library) = library() {
         program
@@ -25,7 +25,7 @@ pub(crate) fn give(program: &mut Command, file: &Path) {
     }
 }
 
-/// Sets that clock so many seconds ahead of the machine's.
+/// Sets the clock in `file` this many seconds ahead of the machine's.
 pub(crate) fn set(file: &Path, ahead_s: i32) -> anyhow::Result<()> {
     let new = file.with_extension("new");
     fs::write(&new, format!("{ahead_s:+}\n"))

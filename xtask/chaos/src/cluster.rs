@@ -1,6 +1,6 @@
-//! The nodes of a run with their authority, the tools pointed at them, and the way back to nothing.
+//! The nodes of a run with their authority, the tools pointed at them, and the removal of everything.
 //!
-//! Invariant: what a run makes is here, so that [`Cluster::tear_down`] can take it away whatever has happened.
+//! Invariant: everything that a run makes is recorded here, so that [`Cluster::tear_down`] can remove it in any case.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,14 +23,14 @@ use crate::network::Network;
 use crate::node::{Node, NodeCondition};
 use crate::plan::{Number, troubled_limit};
 
-/// A start may have a long journal to replay.
+/// Time in which a node must serve after its start: it may have a long journal to replay.
 const READY_LIMIT: Duration = Duration::from_secs(120);
-/// Some commands wait for the cluster; those have limits of their own within this one.
+/// Time in which an admin command must end; commands that wait for the cluster have shorter limits of their own.
 const ADMIN_LIMIT: Duration = Duration::from_secs(300);
 const KNOWN_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Everything that a run has made.
+/// The nodes, network and folder that a run has made.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// The authority and the certificates of those who ask, and no node yet. The folder is there and empty.
+    /// Makes a cluster without nodes in `folder`, which exists and is empty.
     pub(crate) fn new(folder: PathBuf, binaries: PathBuf, network: Network) -> Self {
         let (chronicle, nodes) = (Arc::new(Chronicle::new()), Mutex::default());
         Self { folder, binaries, network, chronicle, nodes }
@@ -76,7 +76,7 @@ impl Cluster {
         output(&mut command(admin, words), ADMIN_LIMIT).await
     }
 
-    /// Runs `jedlik-admin` on the cluster; what it says in JSON.
+    /// Runs `jedlik-admin` on the cluster and returns its output as JSON.
     pub(crate) async fn admin(&self, words: &[&str]) -> anyhow::Result<Value> {
         let profile = self.path("admin.toml");
         let said = self.tool(&[&["--profile", text(&profile)?, "--json"], words].concat()).await?;
@@ -86,7 +86,7 @@ impl Cluster {
         serde_json::from_str(&said).with_context(|| format!("{words:?} gave no JSON: {said}"))
     }
 
-    /// The Rust client in a role, with all nodes as its seeds.
+    /// Connects the Rust client in a role, with all nodes as its seeds.
     pub(crate) async fn client(&self, role: &str) -> anyhow::Result<Client> {
         let [ca, cert, key] =
             ["ca", "cert", "key"].map(|file| self.path(&format!("{role}/tls/{file}.pem")));
@@ -106,7 +106,7 @@ impl Cluster {
         self.write_profiles().await
     }
 
-    /// Starts a node that isn't running, and waits until it serves.
+    /// Starts a node that is not running, and waits until it serves.
     pub(crate) async fn start(&self, number: Number) -> anyhow::Result<()> {
         let program = self.network.program(number, &self.binaries.join("jedlik-node"))?;
         {
@@ -114,7 +114,7 @@ impl Cluster {
             let others =
                 |node: &&Node| node.number != number && node.condition != NodeCondition::Gone;
             let addresses = nodes.values().filter(others).map(|node| node.address);
-            // Whoever hasn't served yet has no port.
+            // A node that has never served has no port yet.
             let seeds: Vec<SocketAddr> = addresses.filter(|seed| seed.port() != 0).collect();
             find(&mut nodes, number)?.start(program, &seeds)?;
         }
@@ -137,7 +137,7 @@ impl Cluster {
                  key = \"{role}/tls/key.pem\"\n",
                 seeds.join(", ")
             );
-            // A tool may be reading it.
+            // A tool may be reading the file.
             let new = self.path(&format!("{role}.new"));
             fs::write(&new, profile)?;
             fs::rename(new, self.path(&format!("{role}.toml")))?;
@@ -169,24 +169,24 @@ impl Cluster {
         self.admin(&["cluster", "commit", hash]).await.map(drop)
     }
 
-    /// Whoever is a member, dead or alive, and where.
+    /// Returns the members, dead or alive, with their addresses.
     pub(crate) async fn members(&self) -> BTreeMap<Number, SocketAddr> {
         let nodes = self.nodes.lock().await;
         let members = nodes.values().filter(|node| node.condition != NodeCondition::Gone);
         members.map(|node| (node.number, node.address)).collect()
     }
 
-    /// The members that nothing is wrong with; each has to be running.
+    /// Returns the members that nothing is wrong with; each must be running.
     ///
     /// # Errors
-    /// One has ended by itself.
+    /// A well member has ended by itself.
     pub(crate) async fn well(&self) -> anyhow::Result<Vec<Number>> {
         let mut nodes = self.nodes.lock().await;
         let well = nodes.values_mut().filter(|node| node.condition == NodeCondition::Well);
         well.map(|node| node.ensure_running().map(|()| node.number)).collect()
     }
 
-    /// Takes a well node for something, if that leaves enough others; whether it did.
+    /// Gives a well node another condition, if that leaves enough others well; returns whether it did.
     pub(crate) async fn claim(&self, number: Number, condition: NodeCondition) -> bool {
         let mut nodes = self.nodes.lock().await;
         let of =
@@ -205,18 +205,18 @@ impl Cluster {
         free
     }
 
-    /// Sets what a node is to the run.
+    /// Sets the condition of a node within the run.
     pub(crate) async fn set(&self, number: Number, condition: NodeCondition) -> anyhow::Result<()> {
         find(&mut *self.nodes.lock().await, number)?.condition = condition;
         self.write_profiles().await
     }
 
-    /// SIGSTOP or SIGCONT.
+    /// Stops a node's process with SIGSTOP if `on`, and continues it with SIGCONT otherwise.
     pub(crate) async fn hold(&self, number: Number, on: bool) -> anyhow::Result<()> {
         find(&mut *self.nodes.lock().await, number)?.hold(on)
     }
 
-    /// SIGKILL.
+    /// Kills a node with SIGKILL.
     pub(crate) async fn kill(&self, number: Number) -> anyhow::Result<()> {
         find(&mut *self.nodes.lock().await, number)?.kill().await
     }
@@ -241,13 +241,13 @@ impl Cluster {
         find(&mut *self.nodes.lock().await, number)?.rot(chance)
     }
 
-    /// Ends whoever reads what a node says.
+    /// Ends the reader of a node's log.
     pub(crate) async fn cut_log(&self, number: Number) -> anyhow::Result<()> {
         find(&mut *self.nodes.lock().await, number)?.cut_log();
         Ok(())
     }
 
-    /// Sets a node's calendar clock so many seconds ahead of the machine's.
+    /// Sets a node's calendar clock this many seconds ahead of the machine's.
     pub(crate) async fn set_clock(&self, number: Number, ahead_s: i32) -> anyhow::Result<()> {
         if clock::library().is_none() {
             self.chronicle.count("clock not set: `apt-get install faketime`");
@@ -256,12 +256,12 @@ impl Cluster {
         find(&mut *self.nodes.lock().await, number)?.set_clock(ahead_s)
     }
 
-    /// Whether its process runs.
+    /// Whether the node's process runs.
     pub(crate) async fn is_running(&self, number: Number) -> anyhow::Result<bool> {
         Ok(find(&mut *self.nodes.lock().await, number)?.is_running())
     }
 
-    /// Ends every process, and takes away the network and, unless it is to be kept, the folder; what is left.
+    /// Ends every process and removes the network and, unless `keep` is set, the folder; returns what is left.
     pub(crate) async fn tear_down(&self, keep: bool) -> Vec<String> {
         let mut left = Vec::new();
         for node in self.nodes.lock().await.values_mut() {

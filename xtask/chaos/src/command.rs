@@ -1,4 +1,4 @@
-//! Running other programs to their end: a failure names the command that failed.
+//! Other programs, run to their end: a failure names the command that failed.
 //!
 //! Invariant: a command ends with its caller, and a Ctrl-C at the terminal reaches this program alone.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::process::Command;
 
-/// `program` with the arguments, free of what the environment says of other clusters.
+/// Returns a command for `program` with the arguments, without the environment's variables about other clusters.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).process_group(0);
@@ -20,10 +20,10 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) 
     command
 }
 
-/// Runs a command to its end; what it wrote to its standard output.
+/// Runs a command to its end and returns its standard output.
 ///
 /// # Errors
-/// It can't be started, fails, or isn't done within `limit`.
+/// The command can't be started, fails, or is not done within `limit`.
 pub(crate) async fn output(command: &mut Command, limit: Duration) -> anyhow::Result<String> {
     let shown = shown(command);
     let output = tokio::time::timeout(limit, command.output()).await;

@@ -1,6 +1,6 @@
-//! The plan's faults, each put right when its time is up.
+//! The plan's faults, each ended when its time is up.
 //!
-//! Invariant: a fault that would leave too few nodes, because things take longer than planned, is left out.
+//! Invariant: a fault that would leave too few nodes, because earlier ones take longer than planned, is left out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::network::Delay;
 use crate::node::NodeCondition;
 use crate::plan::{Fault, Trouble};
 
-/// How long a stuttering process is stopped, and then runs.
+/// Time for which a stuttering process is stopped, and then runs.
 const STUTTER: Duration = Duration::from_millis(40);
 
-/// Does them all; returns when every node is well again.
+/// Makes all faults, and returns when every node is well again.
 ///
 /// # Errors
 /// A node doesn't come back, or the operating system refuses.
@@ -76,13 +76,13 @@ async fn one(cluster: Arc<Cluster>, fault: Fault) -> anyhow::Result<()> {
             sleep(time).await;
             cluster.set_clock(node, 0).await?;
         }
-        // Its log is read again from its next start on.
+        // The node's log is read again from its next start on.
         Trouble::LogCut => {
             cluster.cut_log(node).await?;
             sleep(time).await;
         }
         Trouble::Delay if network.delay() == Delay::Stutter => {
-            // It is to end with the time.
+            // The stutter ends with the time.
             if let Ok(failed) = timeout(time, stutter(&cluster, node)).await {
                 failed?;
             }
@@ -107,7 +107,7 @@ async fn stutter(cluster: &Cluster, node: u16) -> anyhow::Result<()> {
     }
 }
 
-/// What comes closest where packets can't be kept from anybody.
+/// Returns the fault to make on loopback, where packets can't be cut off: the closest one that processes allow.
 fn without_network(trouble: Trouble) -> Trouble {
     match trouble {
         Trouble::Cut => Trouble::Stop,

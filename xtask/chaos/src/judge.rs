@@ -1,8 +1,8 @@
-//! One key's events held against the promises, by the simulator's history.
+//! The judgement of one key: its events against the promises, by the simulator's history.
 //!
-//! Invariant: events are gone through in the order of their times, so that a get has to show only what was
-//! acknowledged before it was asked. Which delete a tombstone came from nobody is told, so a delete that
-//! may have been done excuses the absence of all that it had seen.
+//! Invariant: events are processed in the order of their times, so that a get must return only what was acknowledged
+//! before it was sent. A client can't tell which delete a tombstone came from, so a delete that may have been applied
+//! excuses the absence of everything that it had seen.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use jedlik_vclock::Content;
 
 use crate::record::{Asked, Event, Held, Outcome, Shown};
 
-/// The history knows one key, its first.
+/// Number of the key in a history, which knows this one alone.
 const KEY: u8 = 0;
 
-/// What was looked at.
+/// Counts of what was checked in a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Checked {
-    /// Gets whose answers were held against what they had to show.
+    /// Gets whose answers were checked against what they had to return.
     pub(crate) answers: u64,
-    /// Of these, those that had to show all that primaries had acknowledged.
+    /// Gets among these that had to return everything that primaries had acknowledged.
     pub(crate) certain: u64,
-    /// Acknowledged writes that had to be there at the end, or something that has seen them.
+    /// Acknowledged writes that had to be there at the end, themselves or through a version that has seen them.
     pub(crate) acknowledged: u64,
-    /// Versions at the end.
+    /// Versions that were there at the end.
     pub(crate) versions: u64,
 }
 
@@ -38,20 +38,20 @@ impl std::ops::AddAssign for Checked {
     }
 }
 
-/// One key's history so far.
+/// History of one key so far, and its events.
 struct Case<'a> {
     history: History,
     events: &'a [Event],
-    /// From the number that a write has in the run to the one it has in the history.
+    /// Number of each write in the history, by its number in the run.
     writes: BTreeMap<u64, usize>,
-    /// What each session has seen with its last get.
+    /// Versions that each session has seen with its last get.
     seen: BTreeMap<u16, Seen>,
-    /// What had been acknowledged when a get was asked, by event.
+    /// Writes that had been acknowledged when a get was sent, by the get's event.
     before: BTreeMap<usize, Bits>,
     checked: Checked,
 }
 
-/// Judges a key's events and what is there at the end; the events are in no particular order.
+/// Judges a key's events and its versions at the end; the events may be in any order.
 ///
 /// # Errors
 /// The first promise that was broken.
@@ -83,17 +83,17 @@ pub(crate) fn judge(
     case.finish(last).map_err(at_the_end)
 }
 
-/// What happens at a time, in the order in which it counts when several happen in the same microsecond.
+/// Start or end of an event; variants are in the order in which they count within one microsecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Moment {
-    /// It need not show what is acknowledged just now.
+    /// Start of a get, which need not return writes acknowledged in the same microsecond.
     GetBegins,
     Ends,
-    /// It has seen what its session's get has shown just now.
+    /// Start of a write, which has seen what its session's get returned in the same microsecond.
     WriteBegins,
 }
 
-/// The last look is not just any get.
+/// Renames a breach that is found at the end: a version missing from the last get is lost.
 fn at_the_end(breach: Breach) -> Breach {
     let promise = match breach.promise {
         Promise::NextGet => Promise::NothingLost,
@@ -176,7 +176,7 @@ impl Case<'_> {
     }
 }
 
-/// The values of an answer. Of tombstones nobody knows whose they are.
+/// Returns the answer as the history takes it: values only, since the delete behind a tombstone is unknown.
 fn answer(shown: &Shown) -> GetAnswer {
     let values = shown.versions.iter().filter(|(_, held)| *held != Held::Tombstone);
     let versions = values.map(|(tag, _)| Version {
@@ -189,7 +189,7 @@ fn answer(shown: &Shown) -> GetAnswer {
     GetAnswer { versions: versions.collect(), context: None, answered, primaries, partial: false }
 }
 
-/// The numbers that a history gives to a key's writes, for its trace.
+/// Returns the numbers that a history gives to a key's writes, for the key's trace.
 pub(crate) fn numbers(events: &[Event]) -> BTreeMap<u64, usize> {
     let mut begun: Vec<(u64, usize, u64)> = Vec::new();
     for (index, event) in events.iter().enumerate() {

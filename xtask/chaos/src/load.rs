@@ -1,4 +1,4 @@
-//! The clients: sessions that read and write the same few hundred keys, and note what they are told.
+//! The clients: sessions that read and write the same few hundred keys, and record the answers.
 //!
 //! Invariant: every value names the write that made it, so that an answer tells which writes it shows.
 
@@ -17,16 +17,16 @@ use crate::changes::Rests;
 use crate::chronicle::Chronicle;
 use crate::record::{Asked, Event, Held, Outcome, Shown};
 
-/// Whose keys these are; a bucket with the default properties.
+/// Bucket of all keys, with the default properties.
 const BUCKET: &str = "chaos";
-/// A session's pause between requests.
+/// Range of a session's pause between requests.
 const PAUSE_MS: (u64, u64) = (10, 70);
 const VALUE_BYTES: (u64, u64) = (32, 1_500);
-/// Of 100 writes.
+/// Deletes among a hundred writes.
 const DELETES: u64 = 10;
 const BLIND: u64 = 7;
 
-/// How many clients there are, and over how many keys.
+/// Numbers of sessions and keys.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) writers: u16,
@@ -34,7 +34,7 @@ pub(crate) struct Sizes {
     pub(crate) keys: u16,
 }
 
-/// What sessions have in common.
+/// State that all sessions share.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) chronicle: Arc<Chronicle>,
@@ -49,20 +49,20 @@ impl Common {
     }
 }
 
-/// A key of the run.
+/// Returns the key with this number.
 pub(crate) fn key(number: u16) -> anyhow::Result<Key> {
     Ok(Key::new(BUCKET, format!("k{number}").as_str())?)
 }
 
-/// Whether a session writes; else it only reads.
+/// Whether a session writes; the others only read.
 pub(crate) fn writes(session: u16, sizes: Sizes) -> bool {
     session < sizes.writers
 }
 
-/// Starts all sessions, spread over the clients; each returns what it noted once the load is over.
+/// Starts all sessions, spread over the clients; each returns its events once the load is over.
 ///
 /// # Errors
-/// There is no such key.
+/// The keys' names are invalid.
 pub(crate) fn start(
     clients: &[Client],
     common: &Arc<Common>,
@@ -103,7 +103,7 @@ impl Session {
         while !self.common.over.load(Ordering::Relaxed) {
             let pause_ms = self.chance.between(PAUSE_MS.0, PAUSE_MS.1);
             sleep(Duration::from_millis(pause_ms)).await;
-            // Some keys are in greater demand.
+            // Keys with low numbers are in greater demand.
             let limit = self.chance.below(self.keys.len() as u64) + 1;
             let key = self.chance.below(limit) as u16;
             if self.writer { self.write(key).await } else { drop(self.get(key).await) }
@@ -179,7 +179,7 @@ fn failed(error: &ClientError) -> Outcome {
     Outcome::Failed { kind: error.name(), maybe_applied: error.maybe_applied() }
 }
 
-/// An answer as it is judged.
+/// Converts an answer to the form in which it is judged.
 pub(crate) fn shown(answer: &Found, cluster: ClusterId, key: &Key) -> Shown {
     let held = |sibling: &Sibling| held(sibling.value().map(|value| &value[..]));
     let versions = answer.siblings().iter();
@@ -189,13 +189,13 @@ pub(crate) fn shown(answer: &Found, cluster: ClusterId, key: &Key) -> Shown {
     let truncated = match clock {
         None => false,
         Some(Ok(context)) => context.0.len() >= CLOCK_ENTRIES_LIMIT,
-        // What can't be read may be anything.
+        // A context that can't be read may be any.
         Some(Err(_)) => true,
     };
     Shown { versions: versions.collect(), primaries: answer.primaries(), truncated }
 }
 
-/// What a sibling holds that has this value, or is a tombstone.
+/// Returns what a sibling holds: the write that its value names, a tombstone, or a foreign value.
 fn held(value: Option<&[u8]>) -> Held {
     let Some(value) = value else { return Held::Tombstone };
     let write = || std::str::from_utf8(value).ok()?.strip_prefix("write ")?.trim().parse().ok();

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: real nodes under load, with real faults, held against the simulator's promises.
+//! `cargo xtask chaos`: real nodes under load and real faults, judged by the simulator's promises.
 //!
 //! Invariant: it ends only processes that it started, and leaves nothing behind, however it ends.
 
@@ -34,26 +34,26 @@ use crate::cluster::Cluster;
 use crate::network::Network;
 use crate::report::Report;
 
-/// The run could not be made, or did not come to its end.
+/// Exit code if the run could not be made, or did not come to its end.
 const FAILED: u8 = 2;
 const INTERRUPTED: u8 = 130;
-/// The end of a trace is enough for a terminal; the file has all.
+/// Lines of a trace that are printed, from its end; the file has all.
 const TRACE_LINES: usize = 120;
 
 /// Runs real nodes with load and faults, and checks that nothing is lost.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask chaos", after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How long clients run; checks come after that
+    /// How many minutes clients run; the checks come after that
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
-    /// Decides which fault happens when, and to whom [default: another each time]
+    /// Seed that determines the faults, their times and their nodes [default: another each time]
     #[arg(long)]
     seed: Option<u64>,
     /// Members at the start
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
     nodes: u16,
-    /// Where to keep everything while it runs [default: the folder for temporary files]
+    /// Folder for everything while it runs [default: the folder for temporary files]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Sessions that write [default: 16, or 6 in runs under two minutes]
@@ -62,28 +62,28 @@ pub(crate) struct Arguments {
     /// Sessions that only read [default: as many]
     #[arg(long)]
     readers: Option<u16>,
-    /// Keys
+    /// How many keys the sessions share
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..))]
     keys: u16,
-    /// Write the report there as JSON
+    /// Write the report to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where jedlik-node and jedlik-admin are [default: beside this program]
+    /// Folder of jedlik-node and jedlik-admin [default: beside this program]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
     /// Don't use network namespaces
     #[arg(long)]
     processes_only: bool,
-    /// Faults only: nobody joins, leaves or is replaced
+    /// Make faults only: no node joins, leaves or is replaced
     #[arg(long)]
     no_changes: bool,
-    /// Destroy N disks at once in the middle: a breach that has to be found
+    /// Destroy N disks at once in the middle: a breach that must be found
     #[arg(long)]
     sabotage: bool,
-    /// Leave logs and data behind
+    /// Keep logs and data
     #[arg(long)]
     keep: bool,
-    /// Show what would happen, and do nothing
+    /// Show the plan, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs, and takes everything away again whatever came of it.
+/// Makes a run, and removes everything again, however the run ends.
 async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = run::Planned::new(&arguments)?;
     print(&plan.to_string());

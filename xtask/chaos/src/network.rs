@@ -1,6 +1,6 @@
-//! What lies between the nodes, and how it is broken.
+//! The network between the nodes, and its faults.
 //!
-//! Invariant: every fault has its remedy here, and what was made is taken away again.
+//! Invariant: every fault has its remedy here, and everything that was made is removed again.
 
 mod namespaces;
 
@@ -15,31 +15,31 @@ use crate::chronicle::print;
 use crate::command::command;
 use crate::plan::Number;
 
-/// How nodes reach one another.
+/// Network over which the nodes reach one another.
 #[derive(Debug)]
 pub(crate) enum Network {
-    /// Each node in a namespace of its own, with a cable to a bridge.
+    /// Namespaces, one for each node, with a cable to a bridge.
     Namespaces(Namespaces),
-    /// All on loopback, where nothing can be cut.
+    /// Loopback for all nodes, where nothing can be cut.
     Loopback,
 }
 
-/// How a node's packets are made late.
+/// Means of delaying a node's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delay {
-    /// `tc` with netem: late, out of order, some lost.
+    /// `tc` with netem: packets are late, out of order, and some are lost.
     Netem,
-    /// `tc` with a narrow token bucket, where the kernel has no netem: late as packets queue up.
+    /// `tc` with a narrow token bucket, where the kernel has no netem: packets queue up.
     Narrow,
-    /// The process is stopped and continued, again and again.
+    /// Signals that stop and continue the process, again and again.
     Stutter,
 }
 
 impl Network {
-    /// Namespaces, if this process may make them and they are wanted; says why not otherwise.
+    /// Makes namespaces if they are wanted and this process may; otherwise says why not, and uses loopback.
     ///
     /// # Errors
-    /// Some could be made, but not all that is needed.
+    /// Some namespaces could be made, but not all that is needed.
     pub(crate) async fn new(prefix: &str, wanted: bool) -> anyhow::Result<Self> {
         if !wanted {
             print("network: processes only, as asked");
@@ -60,7 +60,7 @@ impl Network {
         }
     }
 
-    /// In words, for the report.
+    /// Describes the network in words, for the report.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Namespaces(namespaces) => namespaces.describe(),
@@ -68,12 +68,12 @@ impl Network {
         }
     }
 
-    /// Whether packets can be kept from a node while it runs.
+    /// Whether a running node can be cut off.
     pub(crate) fn can_cut(&self) -> bool {
         matches!(self, Self::Namespaces(_))
     }
 
-    /// How delays are made.
+    /// Returns the means by which packets are delayed.
     pub(crate) fn delay(&self) -> Delay {
         match self {
             Self::Namespaces(namespaces) => namespaces.delay,
@@ -81,7 +81,7 @@ impl Network {
         }
     }
 
-    /// Makes a place for a node; where it is to listen.
+    /// Makes a place for a node, and returns the address on which it is to listen.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -92,8 +92,8 @@ impl Network {
         }
     }
 
-    /// A program that will run in the node's place; its process is the program's own. It is killed when
-    /// this one ends without having been able to tidy up.
+    /// Returns a command that runs a program in the node's place, as the command's own process. The process is killed
+    /// if this program ends without tidying up.
     pub(crate) fn program(&self, node: Number, program: &Path) -> anyhow::Result<Command> {
         let program = program.to_str().context("a path that is not UTF-8")?;
         let tied = ["setpriv", "--pdeathsig", "KILL", program];
@@ -106,7 +106,7 @@ impl Network {
         })
     }
 
-    /// Cuts a node off, or takes it back.
+    /// Cuts a node off if `on`, and reconnects it otherwise.
     pub(crate) async fn cut(&self, node: Number, on: bool) -> anyhow::Result<()> {
         match self {
             Self::Namespaces(namespaces) => namespaces.cut(node, on).await,
@@ -114,7 +114,7 @@ impl Network {
         }
     }
 
-    /// Drops what a node sends to another, or lets it through again.
+    /// Drops the packets of one node to another if `on`, and lets them through otherwise.
     pub(crate) async fn mute(&self, node: Number, to: Number, on: bool) -> anyhow::Result<()> {
         match self {
             Self::Namespaces(namespaces) => namespaces.mute(node, to, on).await,
@@ -122,7 +122,7 @@ impl Network {
         }
     }
 
-    /// Makes a node's packets late, or not any more.
+    /// Delays a node's packets if `on`, and stops delaying them otherwise.
     pub(crate) async fn hold_up(&self, node: Number, on: bool) -> anyhow::Result<()> {
         match self {
             Self::Namespaces(namespaces) => namespaces.hold_up(node, on).await,
@@ -130,7 +130,7 @@ impl Network {
         }
     }
 
-    /// Takes everything away; what is left and why.
+    /// Removes the whole network; returns what is left, with the reasons.
     pub(crate) async fn tear_down(&self) -> Vec<String> {
         match self {
             Self::Namespaces(namespaces) => namespaces.tear_down().await,

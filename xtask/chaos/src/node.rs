@@ -1,7 +1,7 @@
-//! One node's process.
+//! The process of one node.
 //!
-//! Invariant: a signal reaches the process that was started here or none: as long as its end has not been
-//! collected, nobody else is given its number.
+//! Invariant: a signal reaches the process that was started here, or none: until its end has been collected, no other
+//! process gets its number.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -20,32 +20,32 @@ use crate::chance::Chance;
 use crate::clock;
 use crate::plan::Number;
 
-/// How much of a log is shown when its node has failed.
+/// Number of lines of a log that are shown when its node has failed.
 const TAIL_LINES: usize = 20;
 const LOG_READ_BYTES: usize = 4 << 10;
-/// Where a copy of a node's directory is kept, beside it.
+/// Name of a copy of a node's directory, beside the original.
 const COPY: &str = "copy";
-/// Says how far its calendar clock is ahead of the machine's.
+/// Name of the file that says how far the calendar clock is ahead of the machine's.
 const CLOCK: &str = "clock";
-/// The engine's file within a shard's folder.
+/// Name of the engine's file within a shard's folder.
 const ENGINE: &str = "records.redb";
-/// How many bits flip in each engine's file.
+/// Number of bits that flip in each engine's file.
 const ROTTEN_PLACES: usize = 8;
-/// Small, so that a load passes it many times.
+/// Size of a node's journal: small, so that a load fills it many times.
 const JOURNAL_BYTES: u32 = 4 << 20;
 
-/// What a node is to the run.
+/// Condition of a node, as the run sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NodeCondition {
-    /// Nothing is wrong with it.
+    /// Nothing is wrong with the node.
     Well,
-    /// Something is wrong with it that will pass.
+    /// The node has a fault that will pass.
     Troubled,
-    /// It hands on what it has, and may end by itself.
+    /// The node hands its data over, and may end by itself.
     Leaving,
-    /// Its disk is lost, and it is a member still.
+    /// The node's disk is lost, and the node is still a member.
     Dead,
-    /// It is no member any more.
+    /// The node is no longer a member.
     Gone,
 }
 
@@ -54,30 +54,30 @@ pub(crate) enum NodeCondition {
 pub(crate) struct Node {
     pub(crate) number: Number,
     pub(crate) condition: NodeCondition,
-    /// Where it listens; port 0 until it has told which it was given.
+    /// Address on which the node listens; port 0 until the node has reported its port.
     pub(crate) address: SocketAddr,
     folder: PathBuf,
     child: Option<Child>,
-    /// Reads what the process says, and writes it into the log.
+    /// Task that copies the process's standard error into the log.
     reader: Option<JoinHandle<()>>,
-    /// Where the log of this start begins.
+    /// Length of the log when this start of the node began.
     log_from_bytes: u64,
 }
 
 impl Node {
-    /// Not started yet.
+    /// Makes a node that has not been started yet.
     pub(crate) fn new(number: Number, folder: PathBuf, address: SocketAddr) -> Self {
         let condition = NodeCondition::Well;
         let (child, reader) = (None, None);
         Self { number, condition, address, folder, child, reader, log_from_bytes: 0 }
     }
 
-    /// Its name in the cluster.
+    /// Returns the node's name in the cluster.
     pub(crate) fn name(&self) -> String {
         format!("n{}", self.number)
     }
 
-    /// Starts it; `program` runs `jedlik-node` in its place. It may not serve yet.
+    /// Starts the node, which may not serve yet; `program` runs `jedlik-node` in its place.
     pub(crate) fn start(
         &mut self,
         mut program: Command,
@@ -101,7 +101,7 @@ impl Node {
         Ok(())
     }
 
-    /// Whether it has served before and has no directory: the cluster knows its identity.
+    /// Whether the node has served before and has no directory: the cluster knows its identity.
     fn has_lost_its_disk(&self) -> bool {
         self.log_from_bytes > 0 && !self.data().exists()
     }
@@ -110,12 +110,12 @@ impl Node {
         self.folder.join("data")
     }
 
-    /// Sets its calendar clock so many seconds ahead of the machine's. The process may run.
+    /// Sets the node's calendar clock this many seconds ahead of the machine's. The process may run.
     pub(crate) fn set_clock(&self, ahead_s: i32) -> anyhow::Result<()> {
         clock::set(&self.folder.join(CLOCK), ahead_s)
     }
 
-    /// From now on nobody reads what the process says.
+    /// Ends the reader of the process's standard error.
     pub(crate) fn cut_log(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.abort();
@@ -134,10 +134,10 @@ impl Node {
         )
     }
 
-    /// Whether it has said that it serves; notes where.
+    /// Whether the node has reported that it serves; records the address that it reported.
     ///
     /// # Errors
-    /// It has ended instead.
+    /// The node has ended instead.
     pub(crate) fn is_ready(&mut self) -> anyhow::Result<bool> {
         let ended = self.ended()?;
         let log = self.log()?;
@@ -149,7 +149,7 @@ impl Node {
         Ok(false)
     }
 
-    /// The end of its log, for a message.
+    /// Returns the last lines of the node's log, for a message.
     fn tail(&self) -> String {
         let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -157,13 +157,13 @@ impl Node {
         format!("; its log:\n{tail}")
     }
 
-    /// Demands that its process runs.
+    /// Fails unless the node's process runs.
     pub(crate) fn ensure_running(&mut self) -> anyhow::Result<()> {
         ensure!(self.is_running(), "{} has ended by itself{}", self.name(), self.tail());
         Ok(())
     }
 
-    /// How it has ended, if it has by itself.
+    /// Returns how the process has ended, if it has done so by itself.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         match &mut self.child {
             Some(child) => Ok(child.try_wait()?),
@@ -171,12 +171,12 @@ impl Node {
         }
     }
 
-    /// Whether its process runs.
+    /// Whether the node's process runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.is_some() && matches!(self.ended(), Ok(None))
     }
 
-    /// SIGSTOP or SIGCONT.
+    /// Stops the process with SIGSTOP if `on`, and continues it with SIGCONT otherwise.
     pub(crate) fn hold(&mut self, on: bool) -> anyhow::Result<()> {
         self.ensure_running()?;
         let id = self.child.as_ref().and_then(Child::id);
@@ -186,7 +186,7 @@ impl Node {
         kill_process(pid, signal).with_context(|| format!("can't signal {}", self.name()))
     }
 
-    /// SIGKILL, and collects its end. One that has ended already is fine.
+    /// Kills the process with SIGKILL and collects its end. A process that has ended already is fine.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill().await.with_context(|| format!("can't kill {}", self.name()))?;
@@ -194,27 +194,27 @@ impl Node {
         Ok(())
     }
 
-    /// Deletes its data directory, as a lost disk does. Its certificate stays.
+    /// Deletes the data directory, as the loss of a disk does. The certificate stays.
     pub(crate) fn lose_disk(&self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "{} is running", self.name());
         fs::remove_dir_all(self.data()).with_context(|| format!("can't wipe {}", self.name()))
     }
 
-    /// Copies its data directory, as a backup does.
+    /// Copies the data directory, as a backup does.
     pub(crate) fn copy_disk(&self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "{} is running", self.name());
         copy_folder(&self.data(), &self.folder.join(COPY))
             .with_context(|| format!("can't copy the directory of {}", self.name()))
     }
 
-    /// Puts the copy in the place of its data directory.
+    /// Replaces the data directory with the copy.
     pub(crate) fn put_back(&self) -> anyhow::Result<()> {
         self.lose_disk()?;
         fs::rename(self.folder.join(COPY), self.data())
             .with_context(|| format!("can't put the copy of {} back", self.name()))
     }
 
-    /// Flips a bit in each of some places of the engine's files. The process may run.
+    /// Flips a bit in each of several places of the engines' files. The process may run.
     pub(crate) fn rot(&self, chance: &mut Chance) -> anyhow::Result<()> {
         for shard in fs::read_dir(self.data())? {
             let path = shard?.path().join(ENGINE);
@@ -242,7 +242,7 @@ impl Node {
     }
 }
 
-/// Writes what a process says into its log, until it ends.
+/// Copies a process's standard error into its log, until the process ends.
 async fn keep(mut said: ChildStderr, mut log: File) {
     let mut bytes = vec![0; LOG_READ_BYTES];
     while let Ok(count @ 1..) = said.read(&mut bytes).await {
@@ -266,7 +266,7 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The address in `ready node=… name=… address=…`.
+/// Parses the address in the line `ready node=… name=… address=…`.
 fn ready_address(line: &str) -> Option<SocketAddr> {
     let rest = line.strip_prefix("ready node=")?;
     rest.split(' ').find_map(|word| word.strip_prefix("address="))?.parse().ok()

@@ -1,35 +1,35 @@
-//! What goes wrong, when and where, and how the membership changes meanwhile.
+//! The plan of a run: faults with their times and places, and changes of the membership.
 //!
-//! Invariants: a plan is a function of its setting alone. It never has more nodes in trouble at a time than
+//! Invariants: a plan is a function of its setting alone. It never has more nodes in trouble at the same time than
 //! [`troubled_limit`] allows, and never destroys a copy while another copy is missing for good.
 
 use std::fmt;
 
 use crate::chance::{Chance, Concern};
 
-/// A node's number, from 1; `n1` and so on.
+/// Number of a node, from 1; its name is `n1` and so on.
 pub(crate) type Number = u16;
 
-/// Fewer members than this and nobody leaves: N = 3, and one more that may be in trouble.
+/// Fewest members from which one may leave: N = 3, and one more that may be in trouble.
 const MEMBERS_MIN: usize = 4;
-/// How many more members than at the start there may be.
+/// Members that there may be in addition to those at the start.
 const MEMBERS_MORE: usize = 3;
-/// The first change; the first fault comes sooner.
+/// Time of the first change; the first fault comes sooner.
 const FIRST_CHANGE_MS: u64 = 8_000;
 const FIRST_FAULT_MS: u64 = 3_000;
-/// Towards the end nothing new begins.
+/// Time before the end in which nothing new begins.
 const LAST_MS: u64 = 6_000;
-/// By how much a clock is set wrong.
+/// Amount by which a clock is set wrong.
 const HOUR_S: i32 = 3_600;
-/// For how long a node that is gone for good counts as missing.
+/// Time for which a node that is gone for good counts as missing.
 const MISSING_MS: u64 = 20_000;
 
-/// What a plan is made from.
+/// Inputs from which a plan is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// Of everything that is left to chance.
+    /// Seed of everything that is left to chance.
     pub(crate) seed: u64,
-    /// How long clients run.
+    /// Time for which clients run.
     pub(crate) span_ms: u64,
     /// Members at the start.
     pub(crate) nodes: Number,
@@ -37,26 +37,26 @@ pub(crate) struct Setting {
     pub(crate) changes: bool,
 }
 
-/// What can go wrong with one node.
+/// Kind of fault of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
-    /// SIGKILL, and a start after the time is up.
+    /// SIGKILL, and a start once the time is up.
     Kill,
-    /// SIGSTOP, then SIGCONT.
+    /// SIGSTOP, and SIGCONT once the time is up.
     Stop,
-    /// No packet comes or goes.
+    /// No packet comes to the node or goes from it.
     Cut,
-    /// Nothing that it sends to that one arrives; the other way all is well.
+    /// No packet from the node reaches the other one; packets in the other direction arrive.
     Mute(Number),
-    /// Its packets are late, and some get lost.
+    /// Packets of the node are late, and some get lost.
     Delay,
-    /// Whoever reads its log ends, and nobody reads it until the node's next start.
+    /// The reader of the node's log ends, and there is none until the node's next start.
     LogCut,
-    /// Its calendar clock shows so many seconds more than the machine's.
+    /// The node's calendar clock is ahead of the machine's by this many seconds.
     Clock(i32),
 }
 
-/// One fault.
+/// Fault of one node, with its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) at_ms: u64,
@@ -65,16 +65,16 @@ pub(crate) struct Fault {
     pub(crate) trouble: Trouble,
 }
 
-/// One change of the membership.
+/// Change of the membership, or of a member's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MemberChange {
-    /// An empty node comes.
+    /// An empty node joins the cluster.
     Join(Number),
-    /// A node hands on what it has, and goes.
+    /// A node hands its data over, and leaves.
     Leave(Number),
-    /// A node dies with its disk; an empty one takes its place.
+    /// The first node dies with its disk; the second, empty one takes its place.
     Replace(Number, Number),
-    /// A node dies with its disk; the others make do without.
+    /// A node dies with its disk; the others go on without it.
     Remove(Number),
     /// A member loses its disk, and comes back empty under its own identity.
     LoseDisk(Number),
@@ -84,22 +84,22 @@ pub(crate) enum MemberChange {
     Rot(Number),
 }
 
-/// A change and its time.
+/// Change of the membership, with its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) at_ms: u64,
     pub(crate) change: MemberChange,
 }
 
-/// All that happens to a cluster.
+/// Faults and changes of a run, each in the order of their times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) faults: Vec<Fault>,
     pub(crate) steps: Vec<Step>,
 }
 
-/// How many nodes of so many may be in trouble or dead at a time: with N = 3 and R = W = 2 puts and gets
-/// find whom they need all the same.
+/// Returns how many of `members` nodes may be in trouble or dead at the same time: with N = 3 and R = W = 2 puts and
+/// gets still find enough nodes.
 pub(crate) fn troubled_limit(members: usize) -> usize {
     if members >= 5 { 2 } else { 1 }
 }
@@ -175,7 +175,7 @@ fn faults(setting: &Setting, steps: &[Step]) -> Vec<Fault> {
     faults
 }
 
-/// Who may have trouble at this time: members that stay, and those that have just come.
+/// Returns the nodes that may have trouble at this time: members that stay, and those that have just joined.
 fn members_at(setting: &Setting, steps: &[Step], at_ms: u64) -> Vec<Number> {
     let mut members: Vec<Number> = (1..=setting.nodes).collect();
     for step in steps.iter().filter(|step| step.at_ms <= at_ms) {
@@ -186,14 +186,14 @@ fn members_at(setting: &Setting, steps: &[Step], at_ms: u64) -> Vec<Number> {
 }
 
 impl Step {
-    /// Whether a node has died that nobody has taken the place of yet.
+    /// Whether a node has died whose place no other has taken yet.
     fn leaves_a_gap_at(&self, at_ms: u64) -> bool {
         self.change.destroys() && (self.at_ms..self.at_ms + MISSING_MS).contains(&at_ms)
     }
 }
 
 impl MemberChange {
-    /// Who is new.
+    /// Returns the node that the change adds to the cluster, if any.
     pub(crate) fn comes(self) -> Option<Number> {
         match self {
             Self::Join(new) | Self::Replace(_, new) => Some(new),
@@ -201,7 +201,7 @@ impl MemberChange {
         }
     }
 
-    /// Who is no member any more.
+    /// Returns the node that the change takes out of the cluster, if any.
     pub(crate) fn goes(self) -> Option<Number> {
         match self {
             Self::Leave(old) | Self::Replace(old, _) | Self::Remove(old) => Some(old),
@@ -209,7 +209,7 @@ impl MemberChange {
         }
     }
 
-    /// The member that stays and has to be refilled by the others.
+    /// Returns the member that stays and must be refilled by the others, if any.
     pub(crate) fn refills(self) -> Option<Number> {
         match self {
             Self::LoseDisk(node) | Self::PutBack(node) | Self::Rot(node) => Some(node),
@@ -217,12 +217,12 @@ impl MemberChange {
         }
     }
 
-    /// Whether copies are lost by it.
+    /// Whether the change destroys copies of data.
     pub(crate) fn destroys(self) -> bool {
         matches!(self, Self::Replace(..) | Self::Remove(_)) || self.refills().is_some()
     }
 
-    /// To count it under.
+    /// Returns the name under which the change is counted.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Join(_) => "join",
@@ -253,7 +253,7 @@ impl fmt::Display for MemberChange {
 }
 
 impl Trouble {
-    /// To count it under.
+    /// Returns the name under which the fault is counted.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",

@@ -1,26 +1,26 @@
-//! What clients asked and were told, one event each.
+//! The requests of clients and their outcomes, an event each.
 
-/// What was asked.
+/// Request of a session, with what identifies a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Read.
+    /// Get of the key.
     Get,
-    /// Write a value that names this write; after what the session's last get of the key showed, or blind.
+    /// Put of a value that names this write; with the context of the session's last get of the key, or blind.
     Put {
-        /// Its number among all writes of the run.
+        /// Number of the write among all writes of the run.
         write: u64,
-        /// Whether it has that get's context.
+        /// Whether the put has the context of the session's last get.
         follows: bool,
     },
-    /// Delete what the session's last get of the key showed.
+    /// Delete of the versions that the session's last get of the key returned.
     Delete {
-        /// Its number among all writes of the run.
+        /// Number of the write among all writes of the run.
         write: u64,
     },
 }
 
 impl Asked {
-    /// To count it under.
+    /// Returns the name under which the request is counted.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -30,48 +30,48 @@ impl Asked {
     }
 }
 
-/// What a version holds.
+/// Content of a version, as far as it can be identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// The value of the write with this number.
+    /// Value of the write with this number.
     Write(u64),
-    /// A delete.
+    /// Tombstone of any delete.
     Tombstone,
-    /// Nothing that a session of this run has written.
+    /// Value that no session of this run has written.
     Foreign,
 }
 
-/// A get's answer, as far as it is judged.
+/// Answer to a get, as far as it is judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
-    /// Each version's tag, and what it holds.
+    /// Tag and content of each version.
     pub(crate) versions: Vec<(u64, Held)>,
-    /// How many primaries had answered.
+    /// Number of primaries that had answered.
     pub(crate) primaries: u8,
-    /// The context's clock was as long as it may get.
+    /// Whether the context's clock is as long as it may get, so that entries may be missing.
     pub(crate) truncated: bool,
 }
 
-/// What came of it.
+/// Outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// A get's answer.
+    /// Answer of a get.
     Got(Shown),
-    /// A write was acknowledged.
+    /// Acknowledgement of a write.
     Stored {
-        /// By how many nodes that keep it for themselves.
+        /// Number of acknowledging nodes that keep the write as primaries.
         primaries: u8,
     },
-    /// It failed.
+    /// Failure of the request.
     Failed {
-        /// A short name of the reason.
+        /// Short name of the reason.
         kind: &'static str,
-        /// A write may have been done all the same.
+        /// Whether a write may have been applied all the same.
         maybe_applied: bool,
     },
 }
 
-/// One request with its outcome. Times are in microseconds since the run's start.
+/// Request with its outcome. Times are in microseconds since the run's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) session: u16,
@@ -80,6 +80,6 @@ pub(crate) struct Event {
     pub(crate) end_us: u64,
     pub(crate) asked: Asked,
     pub(crate) outcome: Outcome,
-    /// The membership rested from start to end.
+    /// Whether the membership rested from start to end.
     pub(crate) at_rest: bool,
 }

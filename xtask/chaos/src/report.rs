@@ -1,4 +1,4 @@
-//! What a run has come to, for people and as JSON.
+//! The report of a run, for people and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,53 +9,53 @@ use crate::judge::Checked;
 use crate::load::{Sizes, writes};
 use crate::record::{Event, Outcome};
 
-/// The trace of one broken promise.
+/// Broken promise, with the trace of its key.
 #[derive(Debug, Serialize)]
 pub(crate) struct Broken {
-    /// About which key, if it is about one.
+    /// Name of the key that it is about, if there is one.
     pub(crate) key: Option<String>,
-    /// Which promise, and how.
+    /// Name of the promise, and how it was broken.
     pub(crate) what: String,
-    /// The key's operations in order.
+    /// Operations on the key, in order.
     pub(crate) trace: Vec<String>,
 }
 
-/// Requests of one kind of session.
+/// Counts of all sessions' requests, and their waits.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Requests {
-    /// By what was asked.
+    /// Number of requests, by kind.
     pub(crate) asked: BTreeMap<&'static str, u64>,
-    /// Failed ones, by what was asked and why.
+    /// Number of failed requests, by kind and reason.
     pub(crate) failed: BTreeMap<String, u64>,
-    /// By session: the longest time without a success, in milliseconds, pauses included.
+    /// Longest time of each session without a success, in milliseconds, pauses included.
     pub(crate) unavailable_ms: Vec<u64>,
-    /// The longest of these, by what the session does.
+    /// Longest of these times, by kind of session: writers and readers.
     pub(crate) longest_unavailable_ms: BTreeMap<&'static str, u64>,
-    /// How long the slowest request took that succeeded.
+    /// Duration of the slowest request that succeeded.
     pub(crate) slowest_ms: u64,
 }
 
-/// A whole run.
+/// Report of a whole run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) seed: u64,
     pub(crate) minutes: f64,
-    /// Members at the start.
+    /// Number of members at the start.
     pub(crate) nodes: u16,
-    /// How nodes were cut off and held up.
+    /// Description of the network, and of the means to cut off and delay nodes.
     pub(crate) network: String,
     pub(crate) requests: Requests,
-    /// Faults and changes, by kind.
+    /// Number of faults and changes, by kind.
     pub(crate) injected: BTreeMap<String, u64>,
     pub(crate) keys: u16,
     pub(crate) checked: Checked,
-    /// Keys of which a node that is no owner holds a record.
+    /// Number of keys of which a node that is no owner holds a record.
     pub(crate) strays: usize,
     pub(crate) broken: Vec<Broken>,
 }
 
 impl Requests {
-    /// Adds all up. The load ran until `end_us`.
+    /// Counts the events of all sessions. The load ran until `end_us`.
     pub(crate) fn of(sessions: &[Vec<Event>], sizes: Sizes, end_us: u64) -> Self {
         let mut requests = Self::default();
         for events in sessions {

@@ -1,6 +1,6 @@
-//! After the last fault: the cluster comes to rest, and what it holds is looked at.
+//! The end of a run: after the last fault the cluster comes to rest, and its contents are checked.
 //!
-//! Invariant: nodes and the comparisons that the admin asked for bring the replicas together; gets come after.
+//! Invariant: only the nodes, and the comparisons that the admin started, bring the replicas together; gets come after.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,20 +20,20 @@ use crate::plan::Number;
 use crate::record::Shown;
 
 const POLL: Duration = Duration::from_millis(300);
-/// How long commands and nodes may take to come to rest, each.
+/// Time in seconds in which commands and nodes must come to rest, each.
 const LIMIT_S: &str = "180";
 const LIMIT: Duration = Duration::from_secs(180);
-/// Keys that are looked at at a time.
+/// Keys that are checked at the same time.
 const AT_ONCE: u16 = 16;
 
-/// What was found at the end.
+/// Findings at the end of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// What a get with R = N shows, by key.
+    /// Answer to a get with R = N, by key.
     pub(crate) last: BTreeMap<u16, Shown>,
-    /// What is wrong with the cluster, and the key that it is about.
+    /// Breaches of promises by the cluster, with the key that each is about.
     pub(crate) breaches: Vec<(Option<u16>, Breach)>,
-    /// Keys of which a node that is no owner holds a record still.
+    /// Number of keys of which a node that is no owner still holds a record.
     pub(crate) strays: usize,
 }
 
@@ -41,10 +41,10 @@ fn breach(promise: Promise, what: String) -> Breach {
     Breach { promise, key: None, what }
 }
 
-/// Waits for rest, and looks at everything.
+/// Waits until the cluster is at rest, and checks everything.
 ///
 /// # Errors
-/// A node has ended by itself, or nobody can be asked.
+/// A node has ended by itself, or no node answers.
 pub(crate) async fn look(
     cluster: &Arc<Cluster>,
     keys: u16,
@@ -88,7 +88,7 @@ pub(crate) async fn look(
     Ok(found)
 }
 
-/// Asks until nothing is amiss any more, or the time is up.
+/// Repeats the question until there is no finding any more or the time is up, and returns the last finding.
 async fn until_none(
     amiss: impl AsyncFn() -> anyhow::Result<Option<String>>,
 ) -> anyhow::Result<Option<String>> {
@@ -102,7 +102,7 @@ async fn until_none(
     }
 }
 
-/// The nodes' identities.
+/// Returns the identities of the nodes with these numbers.
 fn nodes_of(client: &Client, numbers: &[Number]) -> anyhow::Result<BTreeMap<Number, NodeId>> {
     let members = client.admin().topology().members;
     let node = |number: &Number| {
@@ -113,7 +113,8 @@ fn nodes_of(client: &Client, numbers: &[Number]) -> anyhow::Result<BTreeMap<Numb
     numbers.iter().map(node).collect()
 }
 
-/// What nodes differ about, if anything: the layout, who is up, or the buckets' properties.
+/// Returns a difference between the nodes' views, if there is one: the layout, the nodes that are up, or the buckets'
+/// properties.
 async fn differing(client: &Client, numbers: &[Number]) -> anyhow::Result<Option<String>> {
     let Ok(nodes) = nodes_of(client, numbers) else {
         return Ok(Some("not every node is a member yet".into()));
@@ -142,7 +143,8 @@ async fn differing(client: &Client, numbers: &[Number]) -> anyhow::Result<Option
     Ok(None)
 }
 
-/// The keys whose owners differ, or about whose owners the nodes do, and how.
+/// Returns the keys whose owners hold different records, or on whose owners the nodes disagree, each with the
+/// difference.
 async fn explain(
     client: &Client,
     keys: &[u16],
@@ -192,7 +194,7 @@ async fn unlike_by(client: &Client, key: &Key, nodes: &BTreeSet<NodeId>) -> Opti
     None
 }
 
-/// How the owners of a key differ, or that somebody keeps a hint of it.
+/// Returns how the owners of a key differ, or that a node keeps a hint of it.
 fn unlike(explained: &Explanation) -> Option<String> {
     let merged = explained.merged.as_ref().map(|record| record.digest);
     explained.holders.iter().find_map(|holder| {
@@ -211,7 +213,7 @@ fn unlike(explained: &Explanation) -> Option<String> {
     })
 }
 
-/// Keys that somebody holds who is no owner.
+/// Counts the keys of which a node that is no owner holds a record.
 async fn strays(client: &Client, keys: u16) -> anyhow::Result<usize> {
     let mut strays = 0;
     for number in 0..keys {
@@ -226,7 +228,7 @@ async fn strays(client: &Client, keys: u16) -> anyhow::Result<usize> {
     Ok(strays)
 }
 
-/// Every key, from all its owners.
+/// Gets every key from all its owners.
 async fn read(client: &Client, keys: u16) -> anyhow::Result<BTreeMap<u16, Shown>> {
     let cluster = client.admin().topology().cluster;
     let mut last = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! One run from the first node to the verdict.
+//! One run, from the first node to the verdict.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,18 +21,18 @@ use crate::report::{Broken, Report, Requests};
 use crate::trace::{in_words, trace};
 use crate::{Arguments, faults, rest};
 
-/// Sessions share so many clients, each with connections of its own.
+/// Number of clients that the sessions share, each with connections of its own.
 const CLIENTS: usize = 4;
-/// Runs shorter than this have fewer sessions.
+/// Length of a run below which it has fewer sessions.
 const LONG_MS: u64 = 120_000;
-/// How many disks sabotage destroys: all of some keys' owners.
+/// Number of disks that sabotage destroys: those of all owners of some keys.
 const SABOTAGED: Number = 3;
-/// So long before and after it nothing else goes wrong.
+/// Time before and after the sabotage in which there is no other fault.
 const SABOTAGE_MS: u64 = 3_000;
-/// More broken keys than this are counted, not told.
+/// Number of broken keys that are reported with their traces; more are only counted.
 const TOLD_KEYS: usize = 5;
 
-/// All that is settled before a run begins.
+/// Settings and plan of a run, determined before it begins.
 #[derive(Debug)]
 pub(crate) struct Planned {
     setting: Setting,
@@ -42,10 +42,10 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// From the command line.
+    /// Makes the plan from the command line.
     ///
     /// # Errors
-    /// The time is none.
+    /// The number of minutes is out of range.
     pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         let minutes = arguments.minutes;
         ensure!(minutes.is_finite() && (0.2..=1440.0).contains(&minutes), "minutes: 0.2 to 1440");
@@ -85,10 +85,10 @@ impl fmt::Display for Planned {
     }
 }
 
-/// Runs it.
+/// Makes the run and returns its report.
 ///
 /// # Errors
-/// The run could not be made, or a node ends that nobody has killed.
+/// The run could not be made, or a node ended that was not killed.
 pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Result<Report> {
     let Planned { setting, sizes, .. } = planned;
     let network = cluster.network.describe();
@@ -118,17 +118,17 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
     })
 }
 
-/// What has come of the time with load and faults.
+/// Results of the time with load and faults.
 struct Disturbed {
-    /// What each session noted.
+    /// Events of each session.
     sessions: Vec<Vec<Event>>,
-    /// When the load was over.
+    /// Time at which the load was over.
     end_us: u64,
-    /// A change of the membership that did not come to its end, and why.
+    /// Change of the membership that did not come to its end, with the reason; `None` if all did.
     failed_change: Option<String>,
 }
 
-/// Load, faults and changes together.
+/// Runs load, faults and changes at the same time.
 async fn disturb(
     cluster: &Arc<Cluster>,
     planned: &Planned,
@@ -166,7 +166,7 @@ async fn disturb(
     Ok(Disturbed { sessions: noted, end_us, failed_change })
 }
 
-/// Destroys all copies of some keys, if that is wanted.
+/// Destroys all copies of some keys, if the plan says so.
 async fn sabotage(cluster: &Cluster, planned: &Planned, start: Instant) -> anyhow::Result<()> {
     if !planned.sabotage {
         return Ok(());
@@ -183,7 +183,7 @@ async fn sabotage(cluster: &Cluster, planned: &Planned, start: Instant) -> anyho
     Ok(())
 }
 
-/// Judges every key; what was looked at, and what is broken.
+/// Judges every key; returns the counts of what was checked, and the broken promises.
 fn verdict(
     cluster: &Cluster,
     clients: &[Client],

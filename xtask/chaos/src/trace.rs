@@ -1,4 +1,4 @@
-//! One key's operations in order, with what was done to the cluster meanwhile, for people.
+//! The operations on one key in order, with what was done to the cluster meanwhile, for people.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::judge::numbers;
 use crate::load::{Sizes, writes};
 use crate::record::{Asked, Event, Held, Outcome, Shown};
 
-/// A line for each request that is about the key, at the time of its start, and for each of `lines`.
+/// Returns a line for each request on the key, at the time of its start, and for each of `lines`.
 pub(crate) fn trace(events: &[Event], lines: &[(u64, String)], sizes: Sizes) -> Vec<String> {
     let numbers = numbers(events);
     let mut told: Vec<(u64, String)> =
@@ -39,7 +39,7 @@ fn line(event: &Event, numbers: &BTreeMap<u64, usize>, sizes: Sizes) -> String {
     format!("{role} {} {asked}: {outcome}, {took_ms} ms{moving}", event.session + 1)
 }
 
-/// What a get has shown.
+/// Describes the versions in a get's answer, with the numbers of their writes.
 pub(crate) fn in_words(shown: &Shown, numbers: &BTreeMap<u64, usize>) -> String {
     let versions = shown.versions.iter().map(|(_, held)| match held {
         Held::Write(write) => match numbers.get(write) {

@@ -1,8 +1,8 @@
-//! Loopback addresses for nodes that are killed and started again on the address that they had.
+//! Loopback addresses for nodes that are killed and started again on the same address.
 //!
-//! A port that the system picks for a socket bound to port 0 may go to any other socket, such as a client's, while
-//! the node is down. So these lie below the range that the system picks from, and each process starts its search
-//! at a place of its own.
+//! A port that the system picks for a socket bound to port 0 may go to any other socket, such as a client's, while the
+//! node is down. So these ports are below the range that the system picks from, and each process starts its search at a
+//! random place.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -11,13 +11,13 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Above the ports of well-known services and below what any system that we know picks by itself.
+/// Range of the ports: above those of well-known services, and below what any known system picks by itself.
 const PORTS: Range<u16> = 10_000..32_000;
 
-/// The offset of the port that was given out last; none yet.
+/// Offset of the port that was given out last; `None` before the first.
 static LAST: Mutex<Option<u16>> = Mutex::new(None);
 
-/// Finds a loopback address whose UDP port nobody has now, and that this process has not given out before.
+/// Finds a loopback address whose UDP port is free, and that this process has not given out before.
 ///
 /// # Errors
 /// All ports are taken, or the system opens no sockets.
@@ -39,7 +39,7 @@ pub fn free_udp_address() -> Result<SocketAddr, Error> {
     Err(Error::new(ErrorKind::AddrInUse, format!("no UDP port of {PORTS:?} is free")))
 }
 
-/// Two processes that look at the same time rarely begin at the same place.
+/// Returns a random offset, so that two processes that search at the same time rarely start at the same place.
 fn random_offset() -> u16 {
     let drawn =
         RandomState::new().hash_one(std::process::id()) % u64::from(PORTS.end - PORTS.start);
@@ -56,7 +56,7 @@ mod tests {
         for _ in 0..50 {
             let address = free_udp_address().unwrap();
             assert!(PORTS.contains(&address.port()) && seen.insert(address), "{address}");
-            // The next one is taken, so that it is passed over.
+            // The next port is taken by the test, and must be skipped.
             let next = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port() + 1));
             if let Ok(_taken) = UdpSocket::bind(next) {
                 assert_ne!(free_udp_address().unwrap(), next);

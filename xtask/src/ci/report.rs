@@ -1,6 +1,6 @@
-//! What came of the checks: told as they end, and once more at the end of all.
+//! The results of the checks: printed as they end, and once more at the end of all.
 //!
-//! Invariant: who sees only the last fifty lines knows what failed.
+//! Invariant: the last fifty lines suffice to know what failed.
 
 use std::time::Instant;
 
@@ -8,13 +8,13 @@ use anyhow::bail;
 
 use crate::test::Tally;
 
-/// Lines that are said again of one check, and the most letters of one.
+/// Limit on the notes of one check that are repeated, in lines.
 const NOTES: usize = 12;
 const LETTERS: usize = 300;
-/// How many of the slowest tests are named.
+/// Number of the slowest tests that are named.
 const SLOWEST: usize = 10;
 
-/// The checks so far.
+/// Results of the checks so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     steps: Vec<Step>,
@@ -24,12 +24,12 @@ pub(super) struct Report {
 struct Step {
     name: &'static str,
     seconds: u64,
-    /// Why it failed, and what it had noted.
+    /// Error of the check and its notes; `None` if it passed.
     failure: Option<(String, Vec<String>)>,
 }
 
 impl Report {
-    /// Runs one check and tells what came of it.
+    /// Runs one check, and prints and records its result.
     pub(super) fn judge(
         &mut self,
         name: &'static str,
@@ -47,10 +47,10 @@ impl Report {
         self.steps.push(Step { name, seconds, failure });
     }
 
-    /// The last word.
+    /// Prints the summary of all checks.
     ///
     /// # Errors
-    /// A check failed.
+    /// One or more checks failed.
     pub(super) fn end(&self, tally: &Tally) -> anyhow::Result<()> {
         for line in self.lines(tally) {
             println!("{line}");

@@ -1,4 +1,4 @@
-//! The first layout: planned and committed once every node is known, as an admin would.
+//! The first layout: planned and committed once every node is known, as an admin would do it.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use crate::{step, wait};
 
-/// Gossip needs a few rounds of a second each.
+/// Time in which all nodes must know one another; gossip needs a few rounds of a second each.
 const KNOWN_LIMIT: Duration = Duration::from_secs(60);
 
-/// What `cluster status --json` says, as far as it matters here.
+/// Part of the output of `cluster status --json` that matters here.
 #[derive(Debug, Deserialize)]
 struct Status {
     layout: u64,
@@ -24,13 +24,13 @@ struct Member {
     alive: bool,
 }
 
-/// What `cluster plan --json` says, as far as it matters here.
+/// Part of the output of `cluster plan --json` that matters here.
 #[derive(Debug, Deserialize)]
 struct Plan {
     plan: String,
 }
 
-/// Whether it made a layout; a cluster that has one is left alone.
+/// Makes the first layout and returns true; a cluster that already has a layout is left alone.
 ///
 /// # Errors
 /// The nodes don't find one another in time, or the admin tool fails.

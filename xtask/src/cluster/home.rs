@@ -1,6 +1,6 @@
-//! The folder of a development cluster: what lies where in it, and what is remembered between commands.
+//! The folder of a development cluster: its contents, and the state that is kept between commands.
 //!
-//! Invariant: one command at a time works in it; the lock goes with the value.
+//! Invariant: one command at a time works in the folder; the lock lives as long as the value.
 
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
@@ -12,18 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Recorded;
 
-/// The engine that the nodes keep their records in.
+/// Engine in which the nodes keep their records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Engine {
-    /// On disk.
+    /// redb, which keeps records on disk.
     Redb,
-    /// In memory: a stopped node forgets its records.
+    /// Memory: a stopped node forgets its records.
     Memory,
 }
 
 impl Engine {
-    /// Its name in a node's configuration.
+    /// Returns the engine's name in a node's configuration.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
@@ -32,39 +32,39 @@ impl Engine {
     }
 }
 
-/// What is remembered of a cluster.
+/// State of a cluster that is kept between commands.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) engine: Engine,
-    /// The folder of the programs that it was last brought up with.
+    /// Folder of the programs with which the cluster was last brought up.
     pub(crate) binaries: PathBuf,
     pub(crate) nodes: Vec<Node>,
 }
 
-/// One node of it.
+/// Node of a development cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
-    /// As last started.
+    /// Process of the last start; `None` before the first.
     pub(crate) process: Option<Recorded>,
 }
 
 impl State {
-    /// A cluster whose ports are free now.
+    /// Makes the state of a new cluster, whose ports are free now.
     ///
     /// # Errors
-    /// Loopback has no free ports.
+    /// Loopback has not enough free ports.
     pub(crate) fn new(nodes: u16, engine: Engine, binaries: PathBuf) -> anyhow::Result<Self> {
         let addresses = free_addresses(nodes)?;
         let node = |(number, address)| Node { name: format!("n{number}"), address, process: None };
         Ok(Self { engine, binaries, nodes: (1..).zip(addresses).map(node).collect() })
     }
 
-    /// The node with this number, from 1.
+    /// Returns the node with this number, from 1.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no node with that number.
     pub(crate) fn node(&mut self, number: usize) -> anyhow::Result<&mut Node> {
         let count = self.nodes.len();
         let node = number.checked_sub(1).and_then(|index| self.nodes.get_mut(index));
@@ -72,13 +72,13 @@ impl State {
     }
 }
 
-/// Loopback addresses with a UDP port that nobody has, all different.
+/// Finds loopback addresses whose UDP ports are free, all different.
 fn free_addresses(count: u16) -> anyhow::Result<Vec<SocketAddr>> {
     let addresses: Result<Vec<_>, _> = (0..count).map(|_| free_udp_address()).collect();
     addresses.context("can't find free ports on 127.0.0.1")
 }
 
-/// The folder, locked.
+/// Folder of a development cluster, locked against other commands.
 #[derive(Debug)]
 pub(crate) struct Home {
     path: PathBuf,
@@ -86,10 +86,10 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes the folder if it isn't there, and locks it.
+    /// Makes the folder if it is missing, and locks it.
     ///
     /// # Errors
-    /// Another command is at work in it, or the disk refuses.
+    /// Another command is at work in the folder, or the disk refuses.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         fs::create_dir_all(path).with_context(|| format!("can't make {shown}"))?;
@@ -104,10 +104,10 @@ impl Home {
         }
     }
 
-    /// What is remembered; `None` if no cluster was made here.
+    /// Reads the state of the cluster; `None` if no cluster was made here.
     ///
     /// # Errors
-    /// The file can't be read.
+    /// The file can't be read, or is damaged.
     pub(crate) fn state(&self) -> anyhow::Result<Option<State>> {
         let path = self.path("cluster.toml");
         if !path.exists() {
@@ -119,17 +119,17 @@ impl Home {
             .map(Some)
     }
 
-    /// Remembers `state`.
+    /// Writes the state of the cluster.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The disk refuses the write.
     pub(crate) fn save(&self, state: &State) -> anyhow::Result<()> {
         let fresh = self.path("cluster.toml.new");
         fs::write(&fresh, toml::to_string(state)?)?;
         fs::rename(fresh, self.path("cluster.toml")).context("can't save the cluster's state")
     }
 
-    /// Removes everything that a cluster has left here; whether there was any.
+    /// Removes everything that a cluster has left here; returns whether there was anything.
     ///
     /// # Errors
     /// The folder holds something else, or the disk refuses.
@@ -147,12 +147,12 @@ impl Home {
         Ok(true)
     }
 
-    /// A path below the folder.
+    /// Returns a path below the folder.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.path.join(below)
     }
 
-    /// A node's own folder.
+    /// Returns a path below a node's own folder.
     pub(crate) fn node_path(&self, node: &Node, below: &str) -> PathBuf {
         self.path.join(&node.name).join(below)
     }

@@ -1,4 +1,4 @@
-//! Starting one node in the background and waiting until it serves.
+//! The start of one node in the background, and the wait until it serves.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -13,27 +13,27 @@ use super::home::{Home, Node};
 use super::process::Recorded;
 use crate::wait;
 
-/// A start may have a long journal to replay.
+/// Time in which a node must serve after its start: it may have a long journal to replay.
 const READY_LIMIT: Duration = Duration::from_secs(120);
-/// How much of a log is shown when its node has failed.
+/// Number of lines of a log that are shown when its node has failed.
 const TAIL_LINES: usize = 20;
-/// What a node writes to its standard output once it serves.
+/// Beginning of the line that a node writes to standard output once it serves.
 const READY: &str = "ready node=";
 
-/// A node that was started and may not serve yet.
+/// Node that was started and may not serve yet.
 #[derive(Debug)]
 pub(crate) struct Starting {
     name: String,
     process: Recorded,
     log: std::path::PathBuf,
-    /// Where this start's part of the log begins.
+    /// Length of the log when this start began.
     log_from_bytes: u64,
 }
 
 /// Starts the node in a process group of its own, so that a Ctrl-C here doesn't reach it.
 ///
 /// # Errors
-/// It can't be started.
+/// The program can't be started.
 pub(crate) fn start(binary: &Path, home: &Home, node: &mut Node) -> anyhow::Result<Starting> {
     let path = home.node_path(node, "log");
     let log = File::options().create(true).append(true).open(&path)?;
@@ -54,10 +54,10 @@ pub(crate) fn start(binary: &Path, home: &Home, node: &mut Node) -> anyhow::Resu
 }
 
 impl Starting {
-    /// Waits for the readiness line.
+    /// Waits until the node prints that it serves.
     ///
     /// # Errors
-    /// The node has ended or takes too long; the end of its log is in the message.
+    /// The node has ended or takes too long; the message has the end of its log.
     pub(crate) fn wait(&self) -> anyhow::Result<()> {
         let ready = wait::until(READY_LIMIT, || {
             let running = self.process.is_running()?;
@@ -91,10 +91,10 @@ impl Starting {
     }
 }
 
-/// Writes the node's configuration.
+/// Writes the configuration of a node.
 ///
 /// # Errors
-/// The disk refuses.
+/// The disk refuses the write.
 pub(crate) fn configure(
     home: &Home,
     node: &Node,
@@ -107,7 +107,8 @@ pub(crate) fn configure(
         .context("can't write a node's configuration")
 }
 
-/// Seeds are the others; each node is a zone of its own, as it would be on machines of its own.
+/// Returns a node's configuration: its seeds are the others, and it is a zone of its own, as it would be on a machine
+/// of its own.
 fn config(node: &Node, all: &[Node], engine: &str) -> String {
     let seeds = all.iter().filter(|other| other.name != node.name);
     let seeds: Vec<String> = seeds.map(|seed| format!("{:?}", seed.address.to_string())).collect();

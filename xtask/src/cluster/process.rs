@@ -1,7 +1,7 @@
 //! A process that outlives the command that started it.
 //!
-//! Invariant: a signal reaches the process that was recorded or none. The pid is opened first and then
-//! its start time compared, so a pid that was given to another process in between is not hit.
+//! Invariant: a signal reaches the process that was recorded, or none. The pid is opened first and then the start time
+//! is compared, so that a pid which another process got in between is not hit.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -13,38 +13,38 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// A process, told apart from every other that has or had its pid.
+/// Process, distinguished from every other that has or had its pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recorded {
     pid: u32,
-    /// In clock ticks since the machine's start.
+    /// Time of its start, in clock ticks since the machine's start.
     started_ticks: u64,
 }
 
 impl Recorded {
-    /// Records a running child.
+    /// Records a running process.
     ///
     /// # Errors
-    /// It isn't running.
+    /// No process with that pid is running.
     pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let stat = Stat::read(pid).with_context(|| format!("process {pid} has ended"))?;
         Ok(Self { pid, started_ticks: stat.started_ticks })
     }
 
-    /// The number to show.
+    /// Returns the pid, to be shown.
     pub(crate) fn pid(self) -> u32 {
         self.pid
     }
 
-    /// Whether it has not ended yet.
+    /// Whether the process has not ended yet.
     ///
     /// # Errors
-    /// The operating system won't tell.
+    /// The operating system refuses to tell.
     pub(crate) fn is_running(self) -> anyhow::Result<bool> {
         Ok(self.open()?.is_some())
     }
 
-    /// Sends the signal and waits for the process to end; whether it has within `limit`.
+    /// Sends the signal and waits for the process to end; returns whether it has within `limit`.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -73,11 +73,11 @@ impl Recorded {
     }
 }
 
-/// What `/proc/PID/stat` says.
+/// Part of `/proc/PID/stat` that identifies a process.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     started_ticks: u64,
-    /// Ended, and not yet collected by its parent.
+    /// Whether the process has ended, and was not yet collected by its parent.
     has_ended: bool,
 }
 
@@ -86,7 +86,7 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// The second field is a name in brackets that may contain anything, so fields count from its end.
+    /// Parses the line. Its second field is a name in brackets that may contain anything, so fields count from its end.
     fn parse(line: &str) -> Option<Self> {
         let (_, rest) = line.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! The rules on made-up packages, and the real file.
+//! The rules on made-up packages, and on the real file.
 
 use cargo_metadata::Package;
 use serde_json::json;

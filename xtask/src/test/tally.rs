@@ -1,27 +1,27 @@
-//! What came of tests, read from what cargo and the test harness print.
+//! The results of tests, read from the output of cargo and the test harness.
 //!
-//! Invariant: a test that failed is named, with what it said when it did, whatever was printed between.
+//! Invariant: a failed test is named with the message of its panic, whatever was printed between.
 
 use std::fmt;
 
-/// How many lines of cargo's own errors are kept.
+/// Number of lines with cargo's own errors that are kept.
 const ERRORS: usize = 8;
 
-/// What came of some tests.
+/// Counts and failures of tests, collected from their output.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Tally {
     passed: u64,
     failed: u64,
-    /// Each failed test's name, and the lines of its panic below.
+    /// Name of each failed test, with the lines of its panic below.
     failures: Vec<String>,
     errors: usize,
-    /// The lines of a panic that are still to come.
+    /// Number of lines of a panic that are still to come.
     panicking: u8,
     seconds: Vec<(f64, String)>,
 }
 
 impl Tally {
-    /// Takes in one line of output.
+    /// Reads one line of output.
     pub(crate) fn hear(&mut self, line: &str) {
         if let Some((passed, failed)) = summary(line) {
             self.passed += passed;
@@ -43,7 +43,7 @@ impl Tally {
         }
     }
 
-    /// Takes in lines of `seconds name`.
+    /// Reads lines of `seconds name`.
     pub(crate) fn read_times(&mut self, text: &str) {
         let read = |line: &str| {
             let (seconds, name) = line.split_once(' ')?;
@@ -52,17 +52,17 @@ impl Tally {
         self.seconds.extend(text.lines().filter_map(read));
     }
 
-    /// How many tests failed.
+    /// Returns the number of tests that failed.
     pub(crate) fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// What there is to say of those that failed.
+    /// Returns the names of the failed tests with their panics, and cargo's errors, a line each.
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
     }
 
-    /// The `count` slowest, the slowest first.
+    /// Returns the `count` slowest tests with their seconds, the slowest first.
     pub(crate) fn slowest(&self, count: usize) -> Vec<(f64, String)> {
         let mut all = self.seconds.clone();
         all.sort_by(|one, other| other.0.total_cmp(&one.0));
@@ -71,7 +71,7 @@ impl Tally {
     }
 }
 
-/// What one of the summary lines that cargo's test harness writes says passed and failed.
+/// Parses a summary line of cargo's test harness into the numbers of tests that passed and failed.
 fn summary(line: &str) -> Option<(u64, u64)> {
     let rest = line.trim_start().strip_prefix("test result: ")?;
     let count = |name: &str| {

@@ -1,5 +1,5 @@
-//! The rule about which crate may depend on which ([design 1](../../../docs/design.md#1-the-workspace)).
-//! The table itself is `xtask/edges.toml`.
+//! The rule on which crate may depend on which ([design 1](../../../docs/design.md#1-the-workspace)). The table itself
+//! is `xtask/edges.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::{Finding, Member, short};
 
-/// The table, relative to the root.
+/// Path of the table, relative to the root.
 const TABLE_PATH: &str = "xtask/edges.toml";
 
-/// The allowed edges, by names without the common prefix.
+/// Table of the allowed edges, by names without the common prefix.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Table {
@@ -22,10 +22,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads the table.
+    /// Parses the table from TOML.
     ///
     /// # Errors
-    /// It is malformed.
+    /// The table is malformed.
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         toml::from_str(text).context("xtask/edges.toml is malformed")
     }
@@ -43,7 +43,7 @@ impl Table {
     }
 }
 
-/// The edges of one crate that the table doesn't allow.
+/// Returns the edges of one crate that the table doesn't allow.
 pub(super) fn check(table: &Table, member: &Member, manifest: &str) -> Vec<Finding> {
     let path = format!("{}/Cargo.toml", member.folder);
     let from = member.short();
@@ -70,7 +70,7 @@ pub(super) fn check(table: &Table, member: &Member, manifest: &str) -> Vec<Findi
     findings
 }
 
-/// Rows and edges of the table that no crate uses: a table that allows what isn't there hides what will be.
+/// Returns rows and edges of the table that no crate uses: leftovers would allow later breaches.
 pub(super) fn check_dead(table: &Table, members: &[Member]) -> Vec<Finding> {
     let mut dead = Vec::new();
     let is_there = |name: &str| members.iter().any(|member| member.short() == name);
@@ -107,7 +107,7 @@ pub(super) fn check_dead(table: &Table, members: &[Member]) -> Vec<Finding> {
         .collect()
 }
 
-/// Where the manifest names the dependency; line 1 if it does so in a way of its own.
+/// Returns the line in which the manifest names the dependency; 1 if it does so in an unusual form.
 fn line_of(manifest: &str, name: &str, dev: bool) -> usize {
     let mut in_dev = false;
     for (number, line) in (1..).zip(manifest.lines()) {

@@ -4,12 +4,12 @@
 use super::Finding;
 use super::ratchet;
 
-/// Fewer words than this say nothing to a reader who sees the comment alone.
+/// Fewest words of a doc comment that can stand alone.
 const LEAST_WORDS: usize = 4;
 /// Openings that need the line before or below to be understood.
 const OPENINGS: [&str; 5] = ["Who", "Whom", "What", "Which", "Whoever"];
 
-/// The doc comments of the workspace, counted.
+/// Count of the workspace's doc comments, and of those that don't stand alone.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     total: usize,
@@ -17,7 +17,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Adds the doc comments of one file.
+    /// Counts the doc comments of one file.
     pub(super) fn add(&mut self, path: &str, source: &str) {
         let mut comment = String::new();
         let mut from = 0;
@@ -42,7 +42,7 @@ impl Tally {
         }
     }
 
-    /// Holds the count against the number that is allowed.
+    /// Compares the count with the allowed number.
     pub(super) fn check(&self, allowed: usize) -> Option<Finding> {
         let of = format!("of {} doc comments don't stand alone", self.total);
         ratchet::check(&self.weak, allowed, &of, "say in four words or more what the thing is")

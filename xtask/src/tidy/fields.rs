@@ -1,11 +1,11 @@
-//! The rule that a struct of more than 15 fields is two structs.
+//! The rule that a struct of more than 15 fields should be two structs.
 
 use super::lexer::is_word;
 
-/// The most fields that a struct may have.
+/// Most fields that a struct may have.
 const FIELD_LIMIT: usize = 15;
 
-/// Where structs begin that have too many named fields, by path and line; `code` has comments and strings blanked.
+/// Returns the path and line of each struct with too many named fields; `code` has comments and strings blanked.
 pub(super) fn wide(path: &str, code: &str) -> Vec<(String, usize)> {
     let mut wide = Vec::new();
     for (at, word) in code.match_indices("struct ") {
@@ -26,8 +26,8 @@ pub(super) fn wide(path: &str, code: &str) -> Vec<(String, usize)> {
     wide
 }
 
-/// How many fields stand before the brace that ends a struct, given what follows the one that opens it: single
-/// colons outside any other bracket.
+/// Counts the fields before the brace that ends a struct, in the text after its opening brace: single colons outside
+/// any other bracket.
 fn fields(body: &str) -> usize {
     let (mut depth, mut count) = (0_usize, 0);
     let characters: Vec<char> = body.chars().collect();

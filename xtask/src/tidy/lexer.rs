@@ -1,8 +1,8 @@
-//! Rust source with everything blanked that isn't code, so that a rule can look for words.
+//! Rust source with everything blanked that is not code, so that a rule can look for words.
 //!
-//! Invariant: line numbers and lines' lengths in characters stay as they were.
+//! Invariant: line numbers, and lines' lengths in characters, stay as they were.
 
-/// `source` with comments, strings and character literals turned into blanks.
+/// Returns `source` with comments, strings and character literals replaced by blanks.
 pub(super) fn code_only(source: &str) -> String {
     let mut rest: Vec<char> = source.chars().collect();
     let mut at = 0;
@@ -22,12 +22,12 @@ pub(super) fn code_only(source: &str) -> String {
     rest.into_iter().collect()
 }
 
-/// Whether `character` may stand inside an identifier.
+/// Whether a character may be part of an identifier.
 pub(super) fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// The number, from 1, of every line where `word` stands alone in `code`.
+/// Returns the numbers, from 1, of the lines in which `word` stands alone in `code`.
 pub(super) fn lines_with_word(code: &str, word: &str) -> Vec<usize> {
     let alone = |line: &str| {
         line.match_indices(word).any(|(at, _)| {
@@ -38,7 +38,7 @@ pub(super) fn lines_with_word(code: &str, word: &str) -> Vec<usize> {
     (1..).zip(code.lines()).filter(|(_, line)| alone(line)).map(|(number, _)| number).collect()
 }
 
-/// How many characters to blank from here on: 0 for code.
+/// Returns the number of characters to blank from here on; 0 for code.
 fn skip(rest: &[char], after_word: bool) -> usize {
     match rest {
         ['/', '/', ..] => rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()),
@@ -94,7 +94,7 @@ fn raw_string(rest: &[char], from: usize) -> usize {
         .map_or(rest.len(), |at| at + 1 + hashes)
 }
 
-/// A character literal's length; 0 for a lifetime.
+/// Returns the length of a character literal; 0 for a lifetime.
 fn character(rest: &[char]) -> usize {
     match rest {
         ['\'', '\\', _, tail @ ..] => {

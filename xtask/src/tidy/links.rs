@@ -6,26 +6,26 @@ use std::path::{Component, Path, PathBuf};
 use super::Finding;
 use super::lexer::is_word;
 
-/// Where the numbered decisions lie.
+/// Folder of the numbered decisions.
 const DECISIONS: &str = "docs/decisions/";
-/// The index of the decisions, which names each of them.
+/// Index of the decisions, which names each of them.
 pub(super) const INDEX: &str = "docs/decisions/README.md";
-/// Pages about the past, which may name what is gone.
+/// Pages about the past, which may name things that are gone.
 const HISTORIES: [&str; 2] = ["CHANGELOG.md", "docs/decisions/"];
-/// Where a path between backticks begins if it is one of ours.
+/// Prefixes of paths between backticks that must exist.
 const HOMES: [&str; 4] = ["crates/", "bins/", "xtask/", "docs/"];
 
-/// What a reference may point at.
+/// Possible targets of references: files, types and decisions.
 pub(super) struct Targets<'a> {
-    /// The text of a file, by its path from the root; `None` if there is no such file or folder. Folders are empty.
+    /// Reader of a file's text by its path from the root; `None` if there is no such file or folder. Folders are empty.
     pub(super) read: &'a dyn Fn(&str) -> Option<String>,
-    /// Every identifier in the workspace's code.
+    /// Identifiers in the workspace's code.
     pub(super) identifiers: &'a BTreeSet<String>,
-    /// The numbers of the decisions that are there.
+    /// Numbers of the existing decisions.
     pub(super) decisions: &'a BTreeSet<u32>,
 }
 
-/// Everything that a page (Markdown) refers to.
+/// Checks every reference in a page of Markdown.
 pub(super) fn check_page(path: &str, page: &str, targets: &Targets<'_>) -> Vec<Finding> {
     let past = HISTORIES.iter().any(|history| path.starts_with(history));
     let mut findings = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn check_page(path: &str, page: &str, targets: &Targets<'_>) -> Vec<F
     findings
 }
 
-/// Everything that the comments of a Rust file refer to.
+/// Checks every reference in the comments of a Rust file.
 pub(super) fn check_comments(path: &str, source: &str, targets: &Targets<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in (1..).zip(source.lines()) {
@@ -54,7 +54,7 @@ pub(super) fn check_comments(path: &str, source: &str, targets: &Targets<'_>) ->
     findings
 }
 
-/// Decisions that the index leaves out.
+/// Returns the decisions that the index leaves out.
 pub(super) fn check_index(index: &str, names: &[String]) -> Vec<Finding> {
     let left_out = names.iter().filter(|name| !index.contains(&format!("]({name})")));
     left_out
@@ -65,14 +65,14 @@ pub(super) fn check_index(index: &str, names: &[String]) -> Vec<Finding> {
         .collect()
 }
 
-/// Relative links of a line that lead nowhere.
+/// Returns the relative links of a line that lead nowhere.
 fn links(path: &str, line: &str, targets: &Targets<'_>) -> Vec<String> {
     let mut missing = Vec::new();
     for (at, _) in line.match_indices("](") {
         let rest = &line[at + 2..];
         let Some(link) = rest.split(')').next() else { continue };
         let outside = ["http:", "https:", "mailto:"].iter().any(|scheme| link.starts_with(scheme));
-        // A link of rustdoc's names an item, which rustdoc checks.
+        // Links of rustdoc name items, which rustdoc checks.
         let item = !link.starts_with('#') && !link.contains(['.', '/']);
         if outside || item || link.is_empty() || link.contains([' ', '"', '{']) {
             continue;
@@ -91,7 +91,7 @@ fn links(path: &str, line: &str, targets: &Targets<'_>) -> Vec<String> {
     missing
 }
 
-/// `link` as seen from the file at `path`, from the root; `None` if it leads out of the workspace.
+/// Resolves `link`, as seen from the file at `path`, to a path from the root; `None` if it leads out of the workspace.
 fn resolve(path: &str, link: &str) -> Option<String> {
     let mut resolved = PathBuf::from(path);
     resolved.pop();
@@ -106,7 +106,7 @@ fn resolve(path: &str, link: &str) -> Option<String> {
     resolved.to_str().map(str::to_owned)
 }
 
-/// The anchors that a page's headings make, as the usual renderers do.
+/// Returns the anchors that a page's headings make, by the rules of the usual renderers.
 fn anchors(page: &str) -> impl Iterator<Item = String> {
     page.lines().filter(|line| line.starts_with('#')).map(|line| {
         let heading = line.trim_start_matches('#').trim().to_lowercase();
@@ -115,7 +115,7 @@ fn anchors(page: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// "decision 12" and the like where there is no such page.
+/// Returns mentions such as "decision 12" for which there is no page.
 fn unknown_decisions(line: &str, targets: &Targets<'_>) -> Vec<String> {
     let mut missing = Vec::new();
     for word in ["decision ", "decisions "] {
@@ -130,12 +130,12 @@ fn unknown_decisions(line: &str, targets: &Targets<'_>) -> Vec<String> {
     missing
 }
 
-/// The texts between backticks.
+/// Returns the texts between backticks.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-/// What is wrong with a path or a type that a page names.
+/// Describes what is wrong with a path or a type that a page names; `None` if nothing is.
 fn unknown_name(text: &str, targets: &Targets<'_>) -> Option<String> {
     if HOMES.iter().any(|home| text.starts_with(home)) {
         let plain = !text.contains([' ', '*', '<', '{', '…']);
@@ -148,7 +148,7 @@ fn unknown_name(text: &str, targets: &Targets<'_>) -> Option<String> {
     Some(format!("`{missing}` is named, and no code has it"))
 }
 
-/// Whether a word is written as a type is: `CamelCase`, with a small letter in it.
+/// Whether a word is written like a type: `CamelCase`, with a small letter in it.
 fn is_type(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
         && word.chars().all(|character| character.is_ascii_alphanumeric())

@@ -1,18 +1,18 @@
-//! The rule that versions, lints and the toolchain's version live in the root manifest alone.
+//! The rule that only the root manifest has versions, lints and the toolchain's version.
 
 use anyhow::Context;
 use toml::{Table, Value};
 
 use super::Finding;
 
-/// What every member takes from `[workspace.package]`.
+/// Keys that every member takes from `[workspace.package]`.
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// The rules about one member's manifest.
+/// Checks one member's manifest.
 ///
 /// # Errors
-/// It isn't TOML.
+/// The manifest is not TOML.
 pub(super) fn check_member(path: &str, manifest: &str) -> anyhow::Result<Vec<Finding>> {
     let table: Table = manifest.parse().with_context(|| format!("{path} is malformed"))?;
     let mut findings = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn check_member(path: &str, manifest: &str) -> anyhow::Result<Vec<Fin
     Ok(findings)
 }
 
-/// The rules about what may stand beside the root manifest.
+/// Checks the files that may stand beside the root manifest.
 pub(super) fn check_root(exists: impl Fn(&str) -> bool) -> Vec<Finding> {
     ["rust-toolchain", "rust-toolchain.toml"]
         .into_iter()

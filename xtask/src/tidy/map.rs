@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::Finding;
 
-/// The page, relative to the root.
+/// Path of the page, relative to the root.
 pub(super) const PATH: &str = "docs/ARCHITECTURE.md";
-/// The section that follows one put, file by file: no file may stand in it twice.
+/// Heading of the section that follows one put, file by file; no file may stand in it twice.
 const WALK: &str = "One put";
-/// Where crates live.
+/// Prefixes of the folders that crates are in.
 const HOMES: [&str; 3] = ["crates/", "bins/", "xtask"];
 
-/// Compares the page with the members' folders and with the files that are there.
+/// Compares the page with the members' folders and with the existing files.
 pub(super) fn check(page: &str, folders: &[&str], exists: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut named = BTreeSet::new();
@@ -45,7 +45,7 @@ pub(super) fn check(page: &str, folders: &[&str], exists: impl Fn(&str) -> bool)
     findings
 }
 
-/// The paths between backticks.
+/// Returns the paths between backticks.
 fn paths(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     quoted

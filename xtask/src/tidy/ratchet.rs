@@ -1,23 +1,23 @@
-//! Numbers that only go down: how many breaches of a rule there still are, from before it was one.
+//! Numbers that may only go down: breaches of a rule that are left from the time before the rule.
 
 use serde::Deserialize;
 
 use super::Finding;
 
-/// The file that holds the numbers, relative to the root.
+/// Path of the file with the numbers, relative to the root.
 pub(super) const PATH: &str = "xtask/ratchet.toml";
 
-/// The numbers. `cargo xtask tidy` fails above each, and below it until it is lowered.
+/// Allowed numbers of breaches. `cargo xtask tidy` fails above a number, and below it until the number is lowered.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ratchet {
-    /// Doc comments of too few words, or with an opening that does not say what the thing is.
+    /// Doc comments that are too short, or whose opening does not say what the thing is.
     pub(super) doc_comments: usize,
     /// Structs with too many fields.
     pub(super) wide_structs: usize,
 }
 
-/// Holds the places of the breaches (path and line) against the number that is allowed.
+/// Compares the places of the breaches (path and line) with the allowed number.
 pub(super) fn check(
     breaches: &[(String, usize)],
     allowed: usize,

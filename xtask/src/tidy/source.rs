@@ -1,15 +1,15 @@
-//! Rules about one Rust file: its first line, its length, and words it may not contain.
+//! Rules on one Rust file: its first line, its length, and words that it may not contain.
 
 use super::Finding;
 use super::lexer::{code_only, is_word, lines_with_word};
 
-/// The longest a file may be, tests aside.
+/// Most lines of a file, tests aside.
 const FILE_LIMIT_LINES: usize = 400;
-/// File names that say nothing about their job.
+/// Names of files that say nothing about their job.
 const VAGUE_NAMES: [&str; 8] =
     ["common", "data", "helper", "helpers", "info", "manager", "util", "utils"];
 
-/// Everything a file of any crate has to keep to.
+/// Checks the rules that every file must keep.
 pub(super) fn check(path: &str, source: &str) -> Vec<Finding> {
     let code = code_only(source);
     let tests_from = tests_from(path, &code);
@@ -29,14 +29,14 @@ pub(super) fn check(path: &str, source: &str) -> Vec<Finding> {
     findings
 }
 
-/// What the first file of a pure crate has to say besides.
+/// Checks that the first file of a pure crate declares it as `no_std`.
 pub(super) fn check_pure(path: &str, source: &str) -> Option<Finding> {
     let found = code_only(source).lines().any(|line| line.trim() == "#![no_std]");
     let remedy = "add it, and `extern crate alloc;`: no clock, socket or thread may be in reach";
     (!found).then(|| Finding::new(path, 1, "a pure crate without `#![no_std]`", remedy))
 }
 
-/// The first line that is a test's, from 1.
+/// Returns the first line that belongs to tests, from 1.
 fn tests_from(path: &str, code: &str) -> usize {
     let mut folders = path.split('/');
     if path.ends_with("/tests.rs") || folders.any(|folder| folder == "tests") {
@@ -84,7 +84,7 @@ fn globs(path: &str, code: &str, tests_from: usize) -> Vec<Finding> {
     findings
 }
 
-/// Every `use`, with the line it begins on, without blanks.
+/// Returns every `use` without blanks, with the line in which it begins.
 fn uses(code: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("use") {

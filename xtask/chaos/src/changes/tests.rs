@@ -1,4 +1,4 @@
-//! Changes of a cluster whose programs are scripts that note what they are told.
+//! Changes of a cluster whose programs are scripts that record their arguments.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,17 +13,17 @@ use crate::cluster::Cluster;
 use crate::network::Network;
 use crate::plan::{MemberChange, Step};
 
-/// Says that it serves, notes its process, and has a disk.
+/// Script for `jedlik-node`, which says that it serves, records its process, and has a disk.
 const NODE: &str = r#"#!/bin/sh
 home=$(dirname "$3"); mkdir -p "$home/data"; echo $$ > "$home/pid"
 echo "ready node=1 name=x address=127.0.0.1:7000"
 exec sleep 600
 "#;
 
-/// Notes what is staged as committed. The answer to the second commit gets lost. n5 takes n3 to run the
-/// first time that it is asked, and the first replacement is staged by somebody who still does; the commit
-/// of the removal is refused the first time. Whoever is to leave has ended when the first wait succeeds,
-/// which is the second one.
+/// Script for `jedlik-admin`, which records staged changes as committed. The answer to the second commit gets lost. n5
+/// takes n3 to be up the first time that it is asked, and the first replacement is staged by a node that still does;
+/// the commit of the removal is refused the first time. The node that is to leave has ended when the first wait
+/// succeeds, which is the second one.
 const ADMIN: &str = r#"#!/bin/sh
 home=$(dirname "$0")/..
 case "$*" in
@@ -64,7 +64,7 @@ fn script(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// What the admin tool was told, without what was asked again and again.
+/// Returns the commands that the admin tool was given, without repeated questions.
 fn told(folder: &Path) -> Vec<String> {
     let told = fs::read_to_string(folder.join("told")).unwrap();
     let asks = |line: &str| ["status", "plan", "wait"].iter().any(|word| line.contains(word));

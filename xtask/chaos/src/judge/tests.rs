@@ -1,4 +1,4 @@
-//! Histories of one key, and what has to come of judging them.
+//! Histories of one key, and the verdicts on them.
 
 use jedlik_protocol::{ClusterId, Key};
 use jedlik_sim::Promise;
@@ -8,7 +8,7 @@ use crate::record::{Asked, Event, Held, Outcome, Shown};
 
 const STORED: Outcome = Outcome::Stored { primaries: 3 };
 
-/// An event of session 0 that takes from `at` to one later.
+/// Returns an event of session 0 that takes from `at` to `at + 1`.
 fn event(at: u64, asked: Asked, outcome: Outcome) -> Event {
     let (start_us, end_us) = (10 * at, 10 * at + 10);
     Event { session: 0, key: 0, start_us, end_us, asked, outcome, at_rest: true }
@@ -22,7 +22,7 @@ fn delete(at: u64, write: u64) -> Event {
     event(at, Asked::Delete { write }, STORED)
 }
 
-/// Versions whose tags are a hundred times their writes; 0 is a tombstone.
+/// Returns versions whose tags are a hundred times their writes; 0 is a tombstone.
 fn shows(writes: &[u64]) -> Shown {
     let version = |write: &u64| match write {
         0 => (1, Held::Tombstone),

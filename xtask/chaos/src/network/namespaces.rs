@@ -1,7 +1,7 @@
-//! A network namespace for each node, with a cable to a bridge of the run's own; iproute2 does it all.
+//! A network namespace for each node, with a cable to the run's own bridge; iproute2 does all of it.
 //!
-//! Invariant: everything has the run's prefix in its name, is noted before it is made, and what was noted
-//! is taken away.
+//! Invariant: everything has the run's prefix in its name, and is recorded before it is made; everything recorded is
+//! removed.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -16,15 +16,15 @@ use crate::plan::Number;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const PORT: u16 = 7400;
-/// Networks that a run may take: 10.213.0.0/24 and on.
+/// Number of networks that runs may use: 10.213.0.0/24 and on.
 const NETWORKS: u8 = 200;
-/// A card that nobody has.
+/// Hardware address that no card has.
 const NOBODY: &str = "02:00:00:00:00:01";
 const NETEM: &str = "netem delay 80ms 60ms loss 2%";
-/// So narrow that the usual traffic of a node queues up.
+/// Queue so narrow that the usual traffic of a node waits in it.
 const NARROW: &str = "tbf rate 1mbit burst 4kb latency 300ms";
 
-/// The bridge and the namespaces of one run.
+/// Bridge and namespaces of one run.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
     prefix: String,
@@ -33,7 +33,7 @@ pub(crate) struct Namespaces {
     made: Mutex<BTreeSet<Number>>,
 }
 
-/// `ip` or `tc` with words that stand in one line.
+/// Runs `ip` or `tc` with arguments that are separated by spaces.
 async fn run(program: &str, words: &str) -> anyhow::Result<String> {
     let words: Vec<&str> = words.split_whitespace().collect();
     output(&mut command(program, &words), LIMIT).await
@@ -44,10 +44,10 @@ async fn ip(words: &str) -> anyhow::Result<String> {
 }
 
 impl Namespaces {
-    /// Tries what is needed, and takes it away again.
+    /// Tries everything that a run needs, and removes it again.
     ///
     /// # Errors
-    /// It can't be had.
+    /// This process may not make one of the things, or the system lacks it.
     pub(crate) async fn available(prefix: &str) -> anyhow::Result<()> {
         let name = format!("{prefix}-try");
         ip(&format!("netns add {name}")).await?;
@@ -56,10 +56,10 @@ impl Namespaces {
         inside.map(drop)
     }
 
-    /// Makes the bridge, in a network that nobody uses yet.
+    /// Makes the bridge, in a network that no other run uses.
     ///
     /// # Errors
-    /// There is none, or the bridge can't be made.
+    /// Every network is in use, or the bridge can't be made.
     pub(crate) async fn new(prefix: &str) -> anyhow::Result<Self> {
         let routes = ip("-4 route show table all").await?;
         let free = (0..NETWORKS).find(|network| !routes.contains(&format!("10.213.{network}.")));
@@ -103,7 +103,7 @@ impl Namespaces {
         Ipv4Addr::new(10, 213, self.network, node.min(250) as u8)
     }
 
-    /// The bridge's end of a node's cable.
+    /// Returns the name of the bridge's end of a node's cable.
     fn cable(&self, node: Number) -> String {
         format!("{}v{node}", self.prefix)
     }
@@ -124,7 +124,8 @@ impl Namespaces {
         Ok(SocketAddrV4::new(address, PORT).into())
     }
 
-    /// The cable is pulled out of the bridge: nobody is told, packets just don't arrive.
+    /// Pulls a node's cable out of the bridge if `on`: packets don't arrive, and no one is told. Otherwise plugs it in
+    /// again.
     pub(crate) async fn cut(&self, node: Number, on: bool) -> anyhow::Result<()> {
         let cable = self.cable(node);
         let words = match on {
@@ -134,7 +135,7 @@ impl Namespaces {
         ip(&words).await.map(drop)
     }
 
-    /// The node takes the other for a card that nobody has.
+    /// Makes a node take another one for a card that does not exist if `on`; otherwise undoes that.
     pub(crate) async fn mute(&self, node: Number, to: Number, on: bool) -> anyhow::Result<()> {
         let (name, to) = (self.name(node), self.address(to));
         let words = match on {
@@ -146,7 +147,7 @@ impl Namespaces {
         ip(&words).await.map(drop)
     }
 
-    /// Both ways.
+    /// Delays a node's packets in both directions if `on`; otherwise stops delaying them.
     pub(crate) async fn hold_up(&self, node: Number, on: bool) -> anyhow::Result<()> {
         let how = match self.delay {
             Delay::Netem => NETEM,
@@ -164,7 +165,7 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Every namespace with its cable, then the bridge; what could not be taken away, and why.
+    /// Removes every namespace with its cable, then the bridge; returns what is left, with the reasons.
     pub(crate) async fn tear_down(&self) -> Vec<String> {
         let mut left = Vec::new();
         for node in self.noted() {

@@ -1,4 +1,4 @@
-//! Processes in a node's place.
+//! Processes in the place of nodes.
 
 use std::fs;
 

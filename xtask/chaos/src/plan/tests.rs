@@ -1,4 +1,4 @@
-//! Laws that every seed's plan keeps.
+//! Laws that every seed's plan obeys.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is remembered comes back, and one command at a time works in a folder.
+//! The state that is kept comes back, and one command at a time works in a folder.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Real processes: signalled when they are the recorded one, left alone when not.
+//! Real processes: signalled if they are the recorded ones, left alone otherwise.
 
 use std::process::{Child, Command};
 use std::time::Duration;

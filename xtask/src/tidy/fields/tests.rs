@@ -1,4 +1,4 @@
-//! Structs with too many fields, and what only looks like one.
+//! Structs with too many fields, and code that only looks like one.
 
 use super::super::lexer::code_only;
 

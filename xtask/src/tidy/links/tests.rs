@@ -1,4 +1,4 @@
-//! References that lead somewhere, and those that don't.
+//! References that lead somewhere, and some that don't.
 
 use std::collections::BTreeSet;
 
