@@ -1,7 +1,7 @@
-//! Admins who change the layout: each stages, plans and commits through some node, again and again until
-//! its change is in force.
+//! Admins who change the layout: each stages, plans and commits through some node, repeatedly until its change is in
+//! force.
 //!
-//! Invariant: what was ever committed is known here, whatever became of it.
+//! Invariant: every layout that was ever committed is recorded here, even if a rival won.
 
 use std::sync::Arc;
 
@@ -19,29 +19,29 @@ use crate::plan::{Alteration, Plan};
 use crate::recounts::Recounts;
 use crate::world::{Event, World};
 
-/// A node that is to join is started so much earlier.
+/// Time before the change at which a node that is to join is started.
 const STARTED_BEFORE_US: u64 = 1_500_000;
-/// After a refusal an admin tries again within so long.
+/// Longest pause of an admin after a refusal.
 pub(crate) const RETRY_US: u64 = 800_000;
-/// How long admins go on once faults have ceased.
+/// Time for which admins go on once faults have ceased.
 pub(crate) const PATIENCE_US: u64 = 40_000_000;
-/// How many nodes seeds are.
+/// Number of nodes that serve as seeds.
 const SEEDS: usize = 2;
 
-/// What admins have done.
+/// Progress of the admins' changes, and what follows from them.
 #[derive(Debug)]
 pub(crate) struct Admins {
-    /// By change of the plan: it is in force, or given up.
+    /// Whether each change of the plan is in force or given up.
     done: Vec<bool>,
-    /// When there was no room for one layout more, the last time.
+    /// Last time at which there was no room for one more layout.
     full_us: u64,
-    /// A layout after the first was committed.
+    /// Whether a layout after the first was committed.
     pub(crate) moved: bool,
-    /// Of a node that ran twice, and which of the two processes stays.
+    /// Identity that ran twice, and the place of its process that an admin chose to stay.
     pub(crate) kept: Option<(u8, u8)>,
-    /// That process has been told so.
+    /// Whether the chosen process was told so.
     pub(crate) has_kept: bool,
-    /// By key: who ever owned it.
+    /// Nodes that ever owned each key.
     owners: Vec<Bits>,
     pub(crate) recounts: Recounts,
 }
@@ -53,7 +53,7 @@ impl Admins {
         Self { done, full_us: 0, moved: false, kept: None, has_kept: false, owners, recounts }
     }
 
-    /// Whether nothing more will be changed.
+    /// Whether no change is left to be made.
     pub(crate) fn are_done(&self) -> bool {
         self.done.iter().all(|done| *done) && self.recounts.are_done()
     }
@@ -74,7 +74,7 @@ impl World {
         self.after(change.at_us, Event::Change(index));
     }
 
-    /// One try.
+    /// Tries a change once, through a node that the admin can reach.
     pub(crate) fn try_change(&mut self, index: usize) {
         let change = self.plan.changes[index];
         let quiet_us = self.convergence.quiet_us().unwrap_or(self.now_us);
@@ -92,7 +92,7 @@ impl World {
         let reached = |node: &u8| {
             let side = change.side.filter(|side| self.now_us < side.until_us);
             let place = &self.nodes[usize::from(*node)];
-            // A cluster is founded once: where no layout has been heard of, an admin waits for it.
+            // A cluster is founded once: while a node knows no layout, its admin waits.
             let knows = |running: &Running| running.membership.view().layout().is_some();
             let running = place.running.as_ref();
             let up = running.is_some_and(|running| !running.stopping && knows(running));
@@ -128,17 +128,17 @@ impl World {
         });
     }
 
-    /// Stages a change and commits what is staged; true if it was in force already.
+    /// Stages a change and commits the staged changes; returns true if it was already in force.
     fn commit(&mut self, node: u8, what: &Alteration) -> Result<bool, Failure> {
         let view = self.running(node).map(|running| running.membership.view());
         if view.as_ref().and_then(|view| view.layout()).is_some_and(|layout| is_in(layout, what)) {
             return Ok(true);
         }
-        // Who came back before it was removed can hand on what it holds.
+        // A node that came back before its removal can hand its data over.
         let forced = !self.convergence.is_quiet();
         let is_gone = |node| view.as_ref().is_some_and(|view| view.departed(id(node)).is_some());
         let change = match *what {
-            // A rival won that has no place for the one, and the other's removal holds nevertheless.
+            // A rival has won that lacks the new node, while the other's removal holds nevertheless.
             Alteration::Replace { node, by, .. } if is_gone(node) => Alteration::Join(by, 1),
             what => what,
         };
@@ -154,14 +154,14 @@ impl World {
         Ok(false)
     }
 
-    /// A layout came into force here: whoever it removes by force has lost its disk, for good, even if a rival
-    /// that keeps the node wins; and whoever owns a key may hold acknowledged copies.
+    /// Notes a layout that came into force at a node. A node that it removes by force has lost its disk for good, even
+    /// if a rival that keeps the node wins. Its owners are noted, since they may hold acknowledged copies.
     pub(crate) fn note_layout(&mut self, view: &Arc<View>) {
         let removes = |node: u8| view.departed(id(node)).is_some_and(|departed| departed.forced);
         self.damage.destroyed |= (0..self.plan.setting.places()).any(removes);
         self.nodes.iter_mut().for_each(|place| place.removed |= removes(place.index));
         for key in 0..self.plan.setting.keys {
-            // Also those that it has once its bucket has more replicas.
+            // The owners include those that the layout gives once the bucket has more replicas.
             let n = usize::from(self.plan.setting.of_key(key).most_n());
             let list = view.preference_list(self.placed(key).partition);
             let owners: Vec<u8> = list.iter().take(n).map(|node| index(*node)).collect();
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// Whoever an active layout removes by force has no place in the newest (decision 26).
+    /// Checks that a node which an active layout removes by force has no place in the newest one (decision 26).
     pub(crate) fn check_removals(&mut self, view: &View) {
         let Some(newest) = view.layout() else { return };
         let departed = view.layouts().iter().flat_map(|known| &known.layout().departed);
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// The first N of a key's preference list.
+    /// Returns the first N of a key's preference list under the newest layout of a view.
     pub(crate) fn owners_under(&self, view: &View, key: u8) -> Vec<u8> {
         let partition = self.placed(key).partition;
         let n = usize::from(view.bucket(self.history.key(key).bucket()).n);
@@ -195,21 +195,21 @@ impl World {
             .collect()
     }
 
-    /// The newest view that a running node has. One that was removed by force may know a layout that nobody
-    /// hears of.
+    /// Returns the newest view that a running node has. A node that was removed by force may know a layout that no
+    /// other learns of.
     pub(crate) fn newest_view(&self) -> Option<Arc<View>> {
         let present = self.nodes.iter().filter(|place| !place.removed);
         let running = present.filter_map(|place| place.running.as_ref());
         running.map(|running| running.membership.view()).max_by_key(|view| view.layout_id())
     }
 
-    /// The nodes that have a place in the cluster: they ran, and neither left nor were removed.
+    /// Returns the nodes that have a place in the cluster: they ran, and neither left nor were removed.
     pub(crate) fn present(&self) -> Vec<u8> {
         let present = |place: &&Node| place.begun && !place.over && !place.removed;
         self.nodes.iter().filter(present).map(|place| place.index).collect()
     }
 
-    /// Whom a node that starts turns to.
+    /// Returns the seeds of a node that starts: the first nodes that are in the cluster.
     pub(crate) fn seeds(&self) -> Vec<u8> {
         let first = self.plan.setting.nodes;
         let stay = |node: &u8| {
@@ -220,7 +220,7 @@ impl World {
     }
 }
 
-/// Whether a layout has a change, or can't have it any more.
+/// Whether a layout contains a change, or rules it out for ever.
 fn is_in(layout: &Layout, what: &Alteration) -> bool {
     let placed = |node: &u8| layout.ring.node(id(*node));
     let departed = |node: &u8| layout.departed(id(*node)).is_some();

@@ -1,6 +1,6 @@
-//! Sets of small numbers.
+//! Sets of small numbers, as bits.
 
-/// A set.
+/// Set of small numbers; its size follows the largest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bits(Vec<u64>);
 
@@ -26,7 +26,7 @@ impl Bits {
         }
     }
 
-    /// Those that are not below `least`.
+    /// Removes the numbers below `least`.
     pub(crate) fn from(mut self, least: usize) -> Self {
         let words = least / 64;
         self.0.iter_mut().take(words).for_each(|word| *word = 0);
@@ -36,7 +36,7 @@ impl Bits {
         self
     }
 
-    /// The least number that is in this set alone.
+    /// Returns the least number that is in this set and not in the other.
     pub(crate) fn first_beyond(&self, other: &Self) -> Option<usize> {
         self.0.iter().enumerate().find_map(|(word, mine)| {
             let rest = mine & !other.0.get(word).copied().unwrap_or(0);

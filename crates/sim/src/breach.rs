@@ -1,19 +1,19 @@
-//! A promise that was not kept.
+//! Promises of a cluster, and their breaches.
 
 use core::fmt;
 
-/// What is promised ([design 7](../../../docs/design.md#7-what-must-always-hold)).
+/// Promise that a run checks ([design 7](../../../docs/design.md#7-what-must-always-hold)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
-    /// At rest, every acknowledged write is there, or something that has seen it.
+    /// At rest, every acknowledged write is there, or a version that has seen it.
     NothingLost,
-    /// As much of the very next get, with R + W > N.
+    /// The very next get with R + W > N returns every acknowledged write, or a version that has seen it.
     NextGet,
-    /// As much of the very next scan.
+    /// The very next scan returns every acknowledged write, or a version that has seen it.
     ScanWhole,
-    /// That a key is absent is said by as many primaries as a get asks for.
+    /// A get finds a key absent only if as many primaries as it asks for say so.
     AbsentIsKnown,
-    /// No version stands beside one that has seen it.
+    /// No version is a sibling of one that has seen it.
     NoAncestors,
     /// At rest, all owners of a key hold the same bytes.
     OwnersAgree,
@@ -27,37 +27,37 @@ pub enum Promise {
     RangeKept,
     /// A request made under an older layout than the receiver's is refused.
     Fenced,
-    /// A removed node serves nobody, and one that was to leave has stopped.
+    /// A removed node serves no request, and one that was to leave has stopped.
     GoneStayGone,
-    /// What a delete had seen is not returned after it.
+    /// A version that a delete had seen is not returned after the delete.
     DeletedStaysDeleted,
-    /// A get returns nothing that no client wrote.
+    /// A get returns only versions that a client wrote.
     OnlyWhatWasWritten,
-    /// One dot names one write: the actor rule.
+    /// One dot names one write, by the actor rule.
     OneDotOneWrite,
-    /// Where the last write wins, a version is later than all that it had seen.
+    /// In a bucket where the last write wins, a version is later than all that it had seen.
     LaterThanSeen,
     /// At rest, every request is answered.
     Available,
     /// Puts and gets succeed with whatever nodes are left.
     AlwaysWriteable,
-    /// A hint stays until its target has on disk what is in it.
+    /// A hint stays until its target has its contents on disk.
     HintKept,
     /// At rest, no hint is left.
     HintsDrain,
-    /// At rest, every replica that had lost its past votes on what is absent again.
+    /// At rest, every replica that had lost its past has earned its votes back.
     VotesComeBack,
     /// At rest, nothing is left of deleted and expired keys.
     DeadAreForgotten,
-    /// A dead record is forgotten only once no disk has anything that it had seen.
+    /// A dead record is collected only once no disk has any version that it had seen.
     NothingOlderLeft,
-    /// A tree that is whole says what the records do.
+    /// A complete hash tree matches the records.
     TreesAreTrue,
-    /// What a node sends, another can read.
+    /// Frames that a node sends can be read by another.
     Readable,
-    /// A node that knows that another process runs under its identity takes no puts.
+    /// A node that knows of another process under its identity takes no puts.
     Undisputed,
-    /// Conversations end: nodes that have nothing new to tell one another fall silent.
+    /// Conversations end: nodes with no news for one another fall silent.
     Quiet,
 }
 
@@ -95,14 +95,14 @@ impl fmt::Display for Promise {
     }
 }
 
-/// One breach: the run ends with it.
+/// Breach of a promise, with which a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
-    /// Of which promise.
+    /// Promise that was broken.
     pub promise: Promise,
-    /// About which key.
+    /// Key that the breach is about, if it is about one.
     pub key: Option<u8>,
-    /// Which writes and nodes.
+    /// Description of the writes and nodes involved.
     pub what: String,
 }
 

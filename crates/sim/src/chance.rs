@@ -1,11 +1,11 @@
-//! Chance from a seed, one stream for each concern, so that a change in one doesn't reshuffle the rest.
+//! Randomness from a seed, with a stream for each concern, so that a change in one doesn't reshuffle the rest.
 //!
-//! Invariant: nothing in a run is drawn from anywhere else.
+//! Invariant: no random number of a run comes from anywhere else.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// What is left to chance.
+/// Concern of a run that is left to chance; each has a stream of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Concern {
     Setting,
@@ -31,7 +31,7 @@ pub(crate) enum Concern {
     Standstills,
 }
 
-/// One stream.
+/// Stream of random numbers for one concern, determined by the seed.
 #[derive(Debug)]
 pub(crate) struct Chance(ChaCha8Rng);
 
@@ -52,17 +52,17 @@ impl Chance {
         bytes
     }
 
-    /// From 0 to below `limit`, which is at least 1.
+    /// Returns a number from 0 to below `limit`, which is at least 1.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0.next_u64() % limit
     }
 
-    /// From `least` to `most`, both included.
+    /// Returns a number from `least` to `most`, both included.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// As [`Self::between`], small and large orders of magnitude alike; `least` is at least 1.
+    /// Returns a number as [`Self::between`] does, with every order of magnitude equally likely; `least` is at least 1.
     pub(crate) fn magnitude(&mut self, least: u64, most: u64) -> u64 {
         let doublings = u64::from((most / least).max(1).ilog2());
         let floor = least << self.below(doublings + 1);

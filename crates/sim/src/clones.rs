@@ -1,6 +1,6 @@
-//! Two processes of one node: where each is found, and admins who decide which one stays.
+//! Two processes of one node: the places where they are found, and admins who decide which one stays.
 //!
-//! Invariant: an admin decides for one of them, and does not change its mind once that one was told.
+//! Invariant: an admin decides for one of them, and does not change that once the process was told.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
@@ -11,18 +11,18 @@ use crate::breach::{Breach, Promise};
 use crate::node::{address, at_address, id, index};
 use crate::world::{Event, World};
 
-/// An admin looks at a node that has found a rival within so long.
+/// Time within which an admin attends to a node that has found a rival.
 const DECIDED_WITHIN_US: u64 = 15_000_000;
-/// How often an admin tries again that could not reach it.
+/// Time after which an admin tries again, until nothing is left to be decided.
 const AGAIN_US: u64 = 1_000_000;
 
 impl World {
-    /// Which node the process at this place is.
+    /// Returns the identity of the process at this place.
     pub(crate) fn who(&self, slot: u8) -> NodeId {
         id(self.nodes[usize::from(slot)].identity)
     }
 
-    /// Where a node's requests for another one go: to where that one's record says it listens.
+    /// Returns the place to which a node's requests for another one go: where that one's record says it listens.
     pub(crate) fn slot_known_to(&self, node: u8, to: NodeId) -> u8 {
         let running = self.nodes[usize::from(node)].running.as_ref();
         let view = running.map(|running| running.membership.view());
@@ -30,7 +30,7 @@ impl World {
         record.map_or(index(to), |record| at_address(record.address))
     }
 
-    /// The place of the process that is this node, or that has stayed.
+    /// Returns the place of an identity's process; if the original has ended, that of the clone.
     pub(crate) fn seat_of(&self, identity: u8) -> u8 {
         let ended = self.nodes[usize::from(identity)].over;
         let clone =
@@ -38,7 +38,7 @@ impl World {
         clone.filter(|clone| ended && clone.begun).map_or(identity, |clone| clone.index)
     }
 
-    /// The other process of a node, if one has ever run.
+    /// Returns the place of the identity's other process, if one has run and not ended for good.
     fn other_of(&self, slot: u8) -> Option<u8> {
         let identity = self.nodes[usize::from(slot)].identity;
         let other = |place: &&crate::node::Node| {
@@ -47,7 +47,7 @@ impl World {
         self.nodes.iter().find(other).map(|place| place.index)
     }
 
-    /// Whether two processes of a node may answer, each of what it was given itself.
+    /// Whether two processes of one identity may both answer, each from its own data.
     pub(crate) fn runs_twice(&self) -> bool {
         let original = |clone: &crate::node::Node| &self.nodes[usize::from(clone.identity)];
         self.nodes.iter().any(|place| {
@@ -55,8 +55,8 @@ impl World {
         })
     }
 
-    /// A copy of a node's directory is started at another address. Whichever of the two ends, what it has
-    /// acknowledged is lost.
+    /// Starts a copy of a node's directory at another address. Whichever of the two processes ends, the writes that it
+    /// has acknowledged are lost.
     pub(crate) fn begin_clone(&mut self, node: u8) {
         let slot = self.plan.setting.places();
         let original = &self.nodes[usize::from(node)];
@@ -69,13 +69,14 @@ impl World {
         self.start(slot);
     }
 
-    /// Whether a process that has yet to hear of the other one may have answered by itself what it holds, though that was
-    /// deleted and forgotten since: where R is 1 it asks nobody who could tell it.
+    /// Whether a process that has yet to learn of the other one may have answered alone with data that was deleted and
+    /// forgotten since: with R of 1 it asks no node that could tell.
     pub(crate) fn answers_alone(&self, r: u8) -> bool {
         r == 1 && self.nodes.iter().any(|clone| clone.begun && clone.index != clone.identity)
     }
 
-    /// An admin has decided for this process. What it holds is set aside if the others have done without it for long.
+    /// Carries out an admin's decision for this process. Its data is set aside if the others have done without it for
+    /// long.
     pub(crate) fn prevail(&mut self, node: u8, outlived: bool) {
         let place = &mut self.nodes[usize::from(node)];
         place.papers.prevail();
@@ -88,8 +89,8 @@ impl World {
         self.after(1_000, Event::Start { node });
     }
 
-    /// What a node takes to carry out is no put if its directory says that another process runs, or did: what that one
-    /// acknowledges goes when an admin decides for the other.
+    /// Checks that a node takes no put to carry out while its directory names a rival process: writes that it
+    /// acknowledges are lost if an admin decides for the other.
     pub(crate) fn check_taken(&mut self, node: u8, request: &ClientRequest) {
         let place = &self.nodes[usize::from(node)];
         if matches!(request, ClientRequest::Put(_)) && place.papers.is_disputed() {
@@ -99,14 +100,14 @@ impl World {
         }
     }
 
-    /// Another process of this node runs, or did: an admin is called.
+    /// Notes that another process of this node runs or ran, and calls an admin.
     pub(crate) fn dispute(&mut self, node: u8, rival: Rival) {
         self.nodes[usize::from(node)].papers.note_rival(rival);
         self.call_admin(node);
     }
 
-    /// An admin is called where a directory says that there is a rival: a copy may say so that was made before an
-    /// earlier call ended in a decision.
+    /// Calls an admin if the node's directory names a rival. A copy may name one from before an earlier call ended in a
+    /// decision.
     pub(crate) fn call_admin(&mut self, node: u8) {
         if self.nodes[usize::from(node)].papers.is_disputed() {
             let after_us = self.chances.admins.below(DECIDED_WITHIN_US);
@@ -114,13 +115,13 @@ impl World {
         }
     }
 
-    /// Whether an admin who is for this process stays so: it was told, or can be. One whose disk was lost before that knows of no
-    /// rival any more, and an admin who asks it is refused.
+    /// Whether an admin's choice of this process still stands: the process was told, or can be. If its disk was lost
+    /// before that, it knows of no rival any more and refuses.
     fn may_stay(&self, slot: u8) -> bool {
         self.admins.has_kept || self.nodes[usize::from(slot)].papers.is_disputed()
     }
 
-    /// An admin decides for this process, if there is still something to be decided, and not for the other.
+    /// Decides between the node's two processes, if that is still open, and tells the chosen one.
     pub(crate) fn decide(&mut self, node: u8) {
         let place = &self.nodes[usize::from(node)];
         if place.over || !place.papers.is_disputed() {

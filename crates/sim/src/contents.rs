@@ -1,7 +1,7 @@
-//! What one disk holds: records, and hints for other nodes, and how one change makes the next state.
+//! The contents of one disk: records, and hints for other nodes, and the changes that lead from one state to the next.
 //!
-//! Invariant: the same changes in the same order make the same contents, so that a journal's replay
-//! stands for its writing.
+//! Invariant: the same changes in the same order make the same contents, so that the replay of a journal is equivalent
+//! to its writing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,31 +9,31 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
 use jedlik_replica::{HeldHint, Hint, HintMark, HintTotals, RangeRequest, RangeResult, RecordMeta};
 
-/// For whom hints are kept, and of which keys.
+/// Targets and keys of a set of hints.
 pub(crate) type HintNames = BTreeSet<(NodeId, PlacedKey)>;
 
-/// A record that is kept for another node.
+/// Record that is kept as a hint for another node.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     since_ms: u64,
     pub(crate) stored: StoredRecord,
 }
 
-/// One change, in the order of the journal.
+/// Change of the contents, in the order of the journal.
 #[derive(Debug, Clone)]
 pub(crate) enum DiskOperation {
-    /// Of a key.
+    /// Change of a single key.
     Edit(PlacedKey, Edit),
-    /// All records of a partition go; hints are none.
+    /// Removal of all records of a partition; hints stay.
     Drop(Partition),
-    /// Somebody waits for what came before.
+    /// No change; a caller waits for what came before.
     Nothing,
-    /// Everything, whatever came before.
+    /// Replacement of everything, whatever came before.
     All(Contents),
 }
 
 impl DiskOperation {
-    /// Whether it is about the key's record.
+    /// Whether the operation is about the key's record.
     pub(crate) fn is_about(&self, key: &PlacedKey) -> bool {
         match self {
             Self::Edit(of, _) => of == key,
@@ -44,18 +44,18 @@ impl DiskOperation {
     }
 }
 
-/// One change of one key.
+/// Change of a single key.
 #[derive(Debug, Clone)]
 pub(crate) enum Edit {
-    /// A record is merged.
+    /// Merge of a record over the stored one.
     Merge(StoredRecord),
-    /// Another record stands in place of what was there, or none does.
+    /// Replacement of the stored record by another, or by none.
     Set(Option<StoredRecord>),
-    /// A record is merged into the hint for a node.
+    /// Merge of a record into the hint for a node.
     Hold(NodeId, Kept),
-    /// The hint for a node goes.
+    /// Removal of the hint for a node.
     Release(NodeId),
-    /// Nothing; it waits for what is before it.
+    /// No change; a caller waits for what came before.
     Wait,
 }
 
@@ -65,7 +65,7 @@ impl Edit {
     }
 }
 
-/// Everything.
+/// Records and hints of one disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Contents {
     pub(crate) records: BTreeMap<PlacedKey, StoredRecord>,
@@ -73,7 +73,7 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Does one thing after the other.
+    /// Applies one operation to the contents.
     pub(crate) fn carry_out(&mut self, operation: &DiskOperation) {
         match operation {
             DiskOperation::Edit(key, edit) => self.make(key, edit),
@@ -85,7 +85,7 @@ impl Contents {
         }
     }
 
-    /// Makes a change.
+    /// Applies a change of one key.
     pub(crate) fn make(&mut self, key: &PlacedKey, edit: &Edit) {
         match edit {
             Edit::Merge(new) => {
@@ -106,7 +106,7 @@ impl Contents {
         }
     }
 
-    /// A merge that was made, with all that came of it.
+    /// Replaces a merge that was made by its result, as the journal has it.
     pub(crate) fn whole(&self, key: &PlacedKey, edit: Edit) -> Edit {
         match edit {
             Edit::Merge(new) => Edit::Merge(self.records.get(key).cloned().unwrap_or(new)),
@@ -126,12 +126,12 @@ impl Contents {
         self.records.get(key).map(|stored| of(&stored.record))
     }
 
-    /// The hint of a key for a node.
+    /// Returns the hint of a key for a node.
     pub(crate) fn hint(&self, target: NodeId, key: &PlacedKey) -> Option<&StoredRecord> {
         self.hints.get(&(target, key.clone())).map(|kept| &kept.stored)
     }
 
-    /// The hints of a key.
+    /// Returns all hints of a key.
     pub(crate) fn hints_of(&self, key: &PlacedKey) -> Vec<Hint> {
         let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
             let (since_ms, record) = (kept.since_ms, kept.stored.clone());
@@ -140,7 +140,7 @@ impl Contents {
         self.hints.iter().filter_map(of_key).collect()
     }
 
-    /// The hints for a node past a mark, the oldest first.
+    /// Returns the hints for a node past a mark, the oldest first.
     pub(crate) fn hints_for(&self, target: NodeId, after: Option<&HintMark>) -> Vec<HeldHint> {
         let held = |((of, key), kept): (&(NodeId, PlacedKey), &Kept)| {
             let (key, since_ms) = (key.clone(), kept.since_ms);
@@ -153,8 +153,8 @@ impl Contents {
         hints
     }
 
-    /// Records merged with the hints of their keys, and the hints of keys without a record too; without the
-    /// hints that can't be read.
+    /// Returns each key's record merged with its hints, also for keys that have hints alone. Hints that can't be read
+    /// are left out.
     pub(crate) fn shown(&self, unreadable: &HintNames) -> BTreeMap<PlacedKey, StoredRecord> {
         let mut shown = self.records.clone();
         let readable = |(name, _): &(&(NodeId, PlacedKey), &Kept)| !unreadable.contains(*name);
@@ -176,7 +176,7 @@ impl Contents {
         totals
     }
 
-    /// A page of a partition's records, and which of the damaged ones are among them.
+    /// Returns a page of a partition's records, and the damaged ones among them.
     pub(crate) fn page(
         &self,
         (damaged, unreadable): (&BTreeSet<PlacedKey>, &HintNames),
@@ -205,7 +205,7 @@ impl Contents {
         RangeResult { damaged: damaged.cloned().collect(), records, until }
     }
 
-    /// For whom there are hints, and of which keys.
+    /// Returns the target and key of each hint.
     pub(crate) fn held(&self) -> impl Iterator<Item = &(NodeId, PlacedKey)> {
         self.hints.keys()
     }
@@ -215,7 +215,7 @@ fn mark(hint: &HeldHint) -> HintMark {
     HintMark { since_ms: hint.since_ms, key: hint.key.clone() }
 }
 
-/// What is stored once `new` was applied over `held`; the newer local actor stands.
+/// Returns the record after a merge of `new` over `held`; the newer local actor is kept.
 fn merged(held: Option<&StoredRecord>, new: StoredRecord) -> StoredRecord {
     let Some(held) = held else { return new };
     let local = new.local.or(held.local);

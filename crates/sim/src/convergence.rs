@@ -1,6 +1,6 @@
-//! Before the first fault and after the last: the cluster is set up, comes to rest, and is judged.
+//! The time before the first fault and after the last: the cluster is set up, comes to rest, and is judged.
 //!
-//! Invariant: hints and anti-entropy alone bring the replicas together; gets come after.
+//! Invariant: only hints and anti-entropy bring the replicas together; gets come after.
 
 use std::collections::BTreeMap;
 
@@ -18,24 +18,24 @@ use crate::outage::OutageState;
 use crate::plan::{BucketPlan, Quorums};
 use crate::world::{Event, World, key_index};
 
-/// How long after the last fault before anything is looked at.
+/// Time after the last fault before the cluster is checked.
 const SETTLE_US: u64 = 5_000_000;
 const LOOK_US: u64 = 1_000_000;
-/// How long the cluster may take to agree, to hand its hints off and to forget what is dead.
+/// Time in which the cluster must agree, hand its hints off and forget dead records.
 const LIMIT_US: u64 = 180_000_000;
-/// How long the gets may take.
+/// Time in which the gets must be answered.
 const GETS_US: u64 = 6_000_000;
 
-/// Where a run stands with respect to its end.
+/// State of a run with respect to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Convergence {
     owners: Vec<Vec<u8>>,
-    /// Since when there are no faults.
+    /// Time at which faults ceased, if they have.
     quiet_us: Option<u64>,
     pub(crate) outage: OutageState,
-    /// Since when nothing happens from outside.
+    /// Time from which nothing happens from outside.
     settling_us: u64,
-    /// The gets by call, once everything else was well.
+    /// Gets under way by call, with their keys, once everything else is well.
     asked: BTreeMap<u64, u8>,
     asked_us: Option<u64>,
     answers: BTreeMap<u8, GetAnswer>,
@@ -61,7 +61,7 @@ impl Convergence {
 }
 
 impl World {
-    /// The admin's part: a layout, the bucket's properties, and a look whether all have them.
+    /// Performs the admin's part: a layout, the buckets' properties, and a check that all nodes have them.
     pub(crate) fn set_up(&mut self, step: u8) {
         match step {
             0 => {
@@ -132,14 +132,14 @@ impl World {
         self.breach.get_or_insert(Breach { promise: Promise::Available, key: None, what });
     }
 
-    /// The owners of every key under the newest layout.
+    /// Records the owners of every key under the newest layout.
     pub(crate) fn find_owners(&mut self) {
         let Some(view) = self.newest_view() else { return };
         let keys = 0..self.plan.setting.keys;
         self.convergence.owners = keys.map(|key| self.owners_under(&view, key)).collect();
     }
 
-    /// Has a node that runs answer an admin.
+    /// Sends an admin's request to a running node and returns its answer.
     pub(crate) fn admin(
         &mut self,
         node: u8,
@@ -165,14 +165,13 @@ impl World {
         }
     }
 
-    /// Nothing happens from outside any more.
+    /// Begins the time in which nothing happens from outside.
     pub(crate) fn settle(&mut self) {
         self.convergence.settling_us = self.now_us;
         self.after(SETTLE_US, Event::Audit);
     }
 
-    /// One look at the cluster at rest: once it has come together by itself it is judged, and every key
-    /// is read once.
+    /// Checks the cluster at rest. Once it has converged by itself it is judged, and every key is read once.
     pub(crate) fn audit(&mut self) {
         if let Some(asked_us) = self.convergence.asked_us {
             return self.audit_gets(asked_us);
@@ -210,7 +209,7 @@ impl World {
         self.after(LOOK_US, Event::Audit);
     }
 
-    /// What hints, anti-entropy and the collector have yet to do, if anything.
+    /// Returns what hints, anti-entropy and the collector have yet to do, if there is anything.
     fn unsettled(&self) -> Option<Breach> {
         for node in self.remaining() {
             if let Some((target, key)) = node.disk.held().next() {
@@ -222,7 +221,7 @@ impl World {
         (0..self.plan.setting.keys).find_map(|key| self.unlike(key)).or_else(|| self.unfilled())
     }
 
-    /// Which node still has to be compared with others before it may say that something is absent.
+    /// Returns a node that has no vote yet in some partitions, because it must still be compared with others.
     pub(crate) fn unfilled(&self) -> Option<Breach> {
         let mut nodes = self.remaining();
         nodes.find_map(|node| {
@@ -233,7 +232,7 @@ impl World {
         })
     }
 
-    /// How the owners of a key differ, or that it is dead and some node still has it.
+    /// Returns how the owners of a key differ, or that it is dead and some node still has it.
     fn unlike(&self, key: u8) -> Option<Breach> {
         let placed = self.placed(key);
         let held = |node: &u8| self.nodes[usize::from(*node)].disk.holding(&placed);
@@ -266,21 +265,21 @@ impl World {
         None
     }
 
-    /// What versions expire by on a node: the time that its members agree on, which no clock that was set moves. A
-    /// node that does not run has heard of nothing else than the calendar.
+    /// Returns the time by which versions expire on a node: the time that members agree on, which a single wrong clock
+    /// does not move. For a node that does not run it is the calendar's.
     pub(crate) fn judged_ms(&self, node: &Node) -> u64 {
         let now = node.clock.now(self.now_us);
         let agreed = node.running.as_ref().map(|running| running.membership.agreed(now));
         agreed.map_or_else(|| calendar_ms(self.now_us), Now::judged_ms)
     }
 
-    /// The nodes whose disks count: those that were removed by force are not let in again.
+    /// Returns the nodes whose disks count: nodes that were removed by force are not let in again.
     fn remaining(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| !node.removed)
     }
 
-    /// A tree was made anew from the records, and was another one before, although nobody had changed
-    /// them behind the node's back.
+    /// Checks that no tree which was rebuilt from the records had been different before, unless the records were
+    /// changed behind the node's back.
     pub(crate) fn check_trees(&mut self, node: u8) {
         let identity = self.plan.setting.identity(node);
         let rotted = self.damage.rotted && identity == self.plan.setting.victim;
@@ -325,7 +324,7 @@ impl World {
         }
     }
 
-    /// The owners of a key hold the same: what is that worth?
+    /// Judges the record that all owners of a key hold against the history.
     fn judge(&mut self, key: u8) {
         let placed = self.placed(key);
         let owner = self.convergence.owners(key).first().copied().unwrap_or_default();
@@ -336,7 +335,7 @@ impl World {
         self.note(result);
     }
 
-    /// What nodes differ about, or what has yet to move, if anything.
+    /// Returns a difference between the nodes' views, or a move that has not ended, if there is one.
     pub(crate) fn disagreement(&mut self) -> Option<Breach> {
         let breach = |promise, what| Some(Breach { promise, key: None, what });
         let mut first = None;

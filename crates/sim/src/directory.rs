@@ -1,7 +1,7 @@
-//! What a node's data directory says of the node itself, and copies of it that are put back later.
+//! The part of a data directory that is about the node itself, and copies of directories that are put back later.
 //!
-//! Invariant: as under the server, what is to be done about a past that is lost is written down before it is
-//! done, and taken away after the shard has said so itself.
+//! Invariant: as under the server, the treatment of a lost past is recorded before it is carried out, and the record is
+//! removed after the shard has recorded it itself.
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
@@ -13,24 +13,24 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::disk::Disk;
 
-/// How long a starting node waits for others to say what they remember of it.
+/// Time that a starting node waits for others to say what they remember of it.
 const CONFIRM_LIMIT_US: u64 = 3_000_000;
 
-/// `node.toml`, the membership's state, and what a clean stop leaves.
+/// Contents of `node.toml`, the membership's state, and the files of a clean stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Papers {
-    /// The newest layout in the state.
+    /// Newest layout in the membership's state.
     pub(crate) layout: LayoutId,
     pub(crate) state: Option<Bytes>,
     pub(crate) generation: u64,
-    /// What it tells of its lives; `None` in an empty one.
+    /// Lives that the directory names; `None` if it is empty.
     lineage: Option<Lineage>,
-    /// Kept over a clean stop.
+    /// Hash trees, which a clean stop leaves for the next start.
     pub(crate) trees: Option<Vec<u8>>,
 }
 
 impl Papers {
-    /// Begins a life, under this incarnation unless the planted bug has a clean start keep the one before.
+    /// Begins a life under this incarnation, unless a planted bug makes a clean start keep the one before.
     pub(crate) fn live_on(&mut self, drawn: Incarnation) -> (Incarnation, Lineage) {
         self.generation += 1;
         let lineage = self.lineage.get_or_insert_with(|| Lineage {
@@ -46,7 +46,7 @@ impl Papers {
         (kept.unwrap_or(drawn), lineage.clone())
     }
 
-    /// Accounts for a life that the cluster remembers and the directory does not; its shards are lost.
+    /// Records a life that the cluster remembers and the directory does not; its shards are lost.
     pub(crate) fn forget(&mut self, forgotten: &MemberRecord) {
         let Some(lineage) = &mut self.lineage else { return };
         lineage.lives.push(forgotten.life.incarnation);
@@ -55,15 +55,15 @@ impl Papers {
         self.generation = self.generation.max(forgotten.generation);
     }
 
-    /// Each shard has said of itself that it has lost its past.
+    /// Notes that each shard has itself recorded the loss of its past.
     pub(crate) fn note_marked(&mut self) {
         if let Some(lineage) = &mut self.lineage {
             lineage.lost = false;
         }
     }
 
-    /// Whether the node of this directory would be told, from what is in `other`, of a life that this lacks: every
-    /// start is one, of a later generation, whatever the life is called.
+    /// Whether a node with this directory would be told, from the records in `other`, of a life that it lacks: every
+    /// start is a life with a higher generation, whatever its incarnation.
     pub(crate) fn is_outdone_by(&self, node: NodeId, other: &Self) -> bool {
         let known = other.state.as_ref().and_then(|state| codec::decode_knowledge(state).ok());
         let members = known.map_or_else(Vec::new, |known| known.members);
@@ -73,21 +73,21 @@ impl Papers {
         members.iter().any(|found| found.node == node && !accounts_for(found))
     }
 
-    /// Another process of this node runs, or has run.
+    /// Notes that another process of this node runs, or has run.
     pub(crate) fn note_rival(&mut self, rival: Rival) {
         if let Some(lineage) = &mut self.lineage {
             lineage.rival = Some(rival);
         }
     }
 
-    /// Others have said whether they had done without the process that found the rival for long.
+    /// Notes whether the others had done without this process for long when it found its rival.
     pub(crate) fn note_absence(&mut self, outlived: bool) {
         if let Some(lineage) = self.lineage.as_mut().filter(|lineage| lineage.rival.is_some()) {
             lineage.outlived = Some(outlived);
         }
     }
 
-    /// An admin has decided for this directory and against its rival: what that was given is not here.
+    /// Notes an admin's decision for this directory against its rival, whose data is not here.
     pub(crate) fn prevail(&mut self) {
         let Some(lineage) = &mut self.lineage else { return };
         let Some(rival) = lineage.rival.take() else { return };
@@ -97,13 +97,13 @@ impl Papers {
         lineage.lost = true;
     }
 
-    /// Whether another process was found about which nobody has decided.
+    /// Whether the directory names a rival process and no admin has decided yet.
     pub(crate) fn is_disputed(&self) -> bool {
         self.lineage.as_ref().is_some_and(|lineage| lineage.rival.is_some())
     }
 }
 
-/// An earlier state of a whole directory.
+/// Earlier state of a whole directory.
 #[derive(Debug)]
 pub(crate) struct Copy {
     pub(crate) papers: Papers,

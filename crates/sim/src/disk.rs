@@ -1,7 +1,7 @@
-//! A disk at the level of records, with what the storage crate promises and no more.
+//! A disk at the level of records, with the promises of the storage crate and no more.
 //!
-//! Invariant: a change that was answered holds what its durability names: written ones survive the
-//! process, synced ones the machine. All others may be lost, from the last backwards.
+//! Invariant: a change that was answered is as durable as asked: written changes survive the process, synced ones the
+//! machine. All others may be lost, the last ones first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,10 +23,10 @@ mod ends;
 mod keeping;
 mod rot;
 
-/// An answer to a change.
+/// Answer to a change: its ticket and its result.
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
 
-/// A record before and after a change.
+/// Record before and after a change.
 pub(crate) type RecordChange = (Option<RecordMeta>, Option<RecordMeta>);
 
 #[derive(Debug)]
@@ -35,62 +35,62 @@ struct Entry {
     waiting: Option<(u64, Durability)>,
 }
 
-/// What the journal does next.
+/// Step of the disk that has just ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The group has been handed to the operating system.
+    /// The journal's group has been handed to the operating system.
     Written,
     /// Everything handed over is on the disk.
     Synced,
-    /// The engine has what there is no vote for.
+    /// The engine has the row of partitions without votes.
     Kept,
 }
 
-/// What makes a disk bad, and how often it was said to be so.
+/// Faults of a disk, each with the number of causes under way.
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
     pub(crate) full: u32,
-    /// So little is left that records and hints are refused; what makes room is taken.
+    /// Little room is left: records and hints are refused, changes that make room are accepted.
     pub(crate) no_room: u32,
     pub(crate) overloaded: u32,
     pub(crate) slow: u32,
 }
 
-/// One node's.
+/// Disk of one node.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    /// What loads see: lost with the process.
+    /// Contents that loads see, which are lost with the process.
     memory: Contents,
     damaged: BTreeSet<PlacedKey>,
     /// Hints that fail their checksums.
     unreadable: HintNames,
-    /// Such hints that were removed, which a machine's end may undo.
+    /// Unreadable hints that were removed; the end of the machine may undo that.
     discarded: HintNames,
-    /// Survives everything but the loss of the disk.
+    /// Contents that survive everything but the loss of the disk.
     synced: Contents,
-    /// Survives the process.
+    /// Changes that survive the process, and not the machine.
     written: VecDeque<Entry>,
-    /// On its way to the operating system.
+    /// Changes on their way to the operating system.
     group: Vec<Entry>,
     unsent: Vec<Entry>,
     busy: bool,
-    /// What the journal does now takes as long as it does on a slow disk, whether or not that still is one.
+    /// Whether the journal's present step takes as long as on a slow disk, even if the disk is no longer slow.
     stuck: bool,
-    /// The disk did not take all that loads see.
+    /// Whether the disk refused some of the contents that loads see.
     behind: bool,
     pub(crate) condition: Condition,
     pub(crate) sync_us: u64,
-    /// What has no vote: survives all but the loss of the disk.
+    /// Row of partitions without votes, which survives everything but the loss of the disk.
     pub(crate) votes: Option<Vec<u8>>,
-    /// The same, on its way there.
+    /// Rows of partitions without votes on their way to the disk.
     keeping: Keeping,
-    /// The engine says that it has lost its past, until the votes say of what.
+    /// Whether the engine reports a lost past, until the row says of which partitions.
     pub(crate) lost_past: bool,
-    /// Records of an earlier copy of the directory that was set aside.
+    /// Records of an earlier copy of the directory, which was set aside.
     pub(crate) aside: Option<BTreeMap<PlacedKey, StoredRecord>>,
-    /// For whom hints were held or released since it was last told.
+    /// Targets whose hints were held or released since the totals were last taken.
     changed: BTreeSet<NodeId>,
-    /// Under a planted bug: the actors of hints that were handed off.
+    /// Actors of hints that were handed off, kept under a planted bug.
     actors_kept: BTreeMap<(NodeId, PlacedKey), LocalActor>,
 }
 
@@ -99,14 +99,14 @@ impl Disk {
         Self { sync_us, ..Self::default() }
     }
 
-    /// All that is held of a key.
+    /// Returns everything that is held of a key.
     pub(crate) fn holding(&self, key: &PlacedKey) -> Holding {
         let record = self.memory.records.get(key).cloned();
         let (hints, damaged_hints) = self.readable(key, self.memory.hints_of(key));
         Holding { record, damaged: self.damaged.contains(key), hints, damaged_hints }
     }
 
-    /// The same for the node. Under a planted bug the first load after a handoff finds the hint's actor.
+    /// Loads a key for the node. Under a planted bug the first load after a handoff finds the hint's actor.
     pub(crate) fn load(&mut self, key: &PlacedKey) -> Holding {
         let mut holding = self.holding(key);
         let kept = self.actors_kept.extract_if(.., |(_, of), _| of == key);
@@ -120,12 +120,12 @@ impl Disk {
         holding
     }
 
-    /// Whether a change can be taken now.
+    /// Fails if no change can be taken now.
     fn admit(&self) -> Result<(), StorageFault> {
         if self.condition.overloaded > 0 { Err(StorageFault::Overloaded) } else { Ok(()) }
     }
 
-    /// Whether a change can be taken after which more is held.
+    /// Fails if no change can be taken now that needs more room.
     fn admit_more(&self) -> Result<(), StorageFault> {
         if self.condition.no_room > 0 {
             return Err(StorageFault::Failed("too little of the disk is left".into()));
@@ -133,10 +133,10 @@ impl Disk {
         self.admit()
     }
 
-    /// Takes a change; loads see it at once.
+    /// Takes a change, which loads see at once.
     fn stage(&mut self, key: &PlacedKey, edit: Edit, ticket: u64, level: Durability) {
         self.memory.make(key, &edit);
-        // The journal has what loads see, as the storage crate's.
+        // The journal has the contents that loads see, as the storage crate's does.
         let edit = self.memory.whole(key, edit);
         let operation = DiskOperation::Edit(key.clone(), edit);
         self.unsent.push(Entry { operation, waiting: Some((ticket, level)) });
@@ -147,7 +147,7 @@ impl Disk {
         self.damaged.contains(key)
     }
 
-    /// Answers once all that loads see is synced, also what the disk was too full for when it came.
+    /// Answers once everything that loads see is synced, including changes that the full disk had refused.
     pub(crate) fn sync(&mut self, ticket: u64) {
         let operation = if self.behind {
             DiskOperation::All(self.memory.clone())
@@ -157,7 +157,7 @@ impl Disk {
         self.unsent.push(Entry { operation, waiting: Some((ticket, Durability::Synced)) });
     }
 
-    /// Drops all records of a partition; loads see none at once.
+    /// Drops all records of a partition, which loads no longer see.
     pub(crate) fn drop_partition(
         &mut self,
         ticket: u64,
@@ -171,14 +171,14 @@ impl Disk {
         Ok(())
     }
 
-    /// Those of the partitions that hold a record.
+    /// Returns those of the partitions that hold a record.
     pub(crate) fn survey(&self, partitions: Vec<Partition>) -> Vec<Partition> {
         let keys = self.memory.records.keys().chain(&self.damaged);
         let occupied: BTreeSet<Partition> = keys.map(|key| key.partition).collect();
         partitions.into_iter().filter(|partition| occupied.contains(partition)).collect()
     }
 
-    /// Merges a record over what is there.
+    /// Merges a record over the stored one.
     pub(crate) fn apply(
         &mut self,
         ticket: u64,
@@ -193,7 +193,7 @@ impl Disk {
         Ok((before, self.memory.meta(key)))
     }
 
-    /// Puts a record in place of the expected one, or nothing.
+    /// Replaces the expected record by another, or by none; does nothing if another one is stored.
     pub(crate) fn revise(
         &mut self,
         ticket: u64,
@@ -226,7 +226,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Drops a hint if it is this one; also one that is gone already, since the disk may not know yet.
+    /// Drops a hint if it has this digest; also if it is gone already, since the disk may still have it.
     pub(crate) fn release(
         &mut self,
         ticket: u64,
@@ -250,34 +250,34 @@ impl Disk {
         Ok(())
     }
 
-    /// The hint of a key for a node.
+    /// Returns the hint of a key for a node.
     pub(crate) fn hint(&self, target: NodeId, key: &PlacedKey) -> Option<&StoredRecord> {
         self.memory.hint(target, key)
     }
 
-    /// The records of a partition.
+    /// Returns the records of a partition.
     pub(crate) fn records_of(&self, partition: Partition) -> Vec<(PlacedKey, StoredRecord)> {
         let records = self.memory.records.iter().filter(|(key, _)| key.partition == partition);
         records.map(|(key, stored)| (key.clone(), stored.clone())).collect()
     }
 
-    /// What reads show of each key: its record merged with its hints.
+    /// Returns the record that reads show of each key: the stored one merged with its hints.
     pub(crate) fn shown(&self) -> BTreeMap<PlacedKey, StoredRecord> {
         self.memory.shown(&self.unreadable)
     }
 
-    /// The record that is on the disk for good.
+    /// Returns the record that is on the disk for good.
     pub(crate) fn synced(&self, key: &PlacedKey) -> Option<&StoredRecord> {
         self.synced.records.get(key)
     }
 
-    /// The hints of a key that are on the disk for good.
+    /// Returns the hints of a key that are on the disk for good.
     pub(crate) fn hints_synced(&self, key: &PlacedKey) -> impl Iterator<Item = (NodeId, Record)> {
         let decoded = |hint: Hint| Some((hint.target, hint.record.record.decode().ok()?));
         self.synced.hints_of(key).into_iter().filter_map(decoded)
     }
 
-    /// A page of the hints for a node; those that can't be read are removed, as by the storage crate.
+    /// Returns a page of the hints for a node; unreadable ones are removed, as by the storage crate.
     pub(crate) fn hints(
         &mut self,
         target: NodeId,
@@ -297,12 +297,12 @@ impl Disk {
         HintPage { hints, end }
     }
 
-    /// For whom and of what there are hints.
+    /// Returns the target and key of each hint.
     pub(crate) fn held(&self) -> impl Iterator<Item = &(NodeId, PlacedKey)> {
         self.memory.held()
     }
 
-    /// The totals that changed since they were last taken.
+    /// Returns the totals that changed since this was last called.
     pub(crate) fn take_totals(&mut self) -> Vec<(NodeId, HintTotals)> {
         let changed = std::mem::take(&mut self.changed).into_iter();
         changed.map(|target| (target, self.memory.totals(target))).collect()
@@ -312,7 +312,7 @@ impl Disk {
         self.memory.page((&self.damaged, &self.unreadable), asked)
     }
 
-    /// The end of a turn: what needs no disk is answered, and the journal is set to work.
+    /// Ends a turn: answers changes that need no disk, and starts the journal. Returns the answers and its time.
     pub(crate) fn submit(&mut self, chance: &mut Chance) -> (Vec<Completion>, Option<u64>) {
         let mut done = Vec::new();
         if self.keeping.holds_back() {
@@ -333,7 +333,7 @@ impl Disk {
         Some(self.pace(chance) / 10)
     }
 
-    /// Whether the journal is still at something that it began while the disk was slow.
+    /// Whether the journal still does a step that it began while the disk was slow.
     pub(crate) fn is_stuck(&self) -> bool {
         (self.busy || self.keeping.is_under_way()) && self.stuck
     }
@@ -344,7 +344,7 @@ impl Disk {
         (chance.between(self.sync_us / 2, self.sync_us * 2) * slow).min(8_000_000)
     }
 
-    /// A step is done: what it answers, and how long the next one takes.
+    /// Ends a step of the journal; returns the answers and the time of the next step.
     pub(crate) fn advance(
         &mut self,
         step: Step,
@@ -352,7 +352,7 @@ impl Disk {
     ) -> (Vec<Completion>, Option<(Step, u64)>) {
         let mut done = Vec::new();
         if step == Step::Kept {
-            // What waited for it is submitted as the turn ends.
+            // Changes that waited for it are submitted as the turn ends.
             self.row_kept();
             return (done, None);
         }
@@ -379,7 +379,7 @@ impl Disk {
     }
 }
 
-/// The answer to who waits for an entry, if that waits for no more than `level`.
+/// Returns the answer to an entry's caller, if that one waits for no more than `level`.
 fn answer(
     entry: &mut Entry,
     level: Durability,

@@ -1,6 +1,6 @@
-//! Drives one node's machines as the server does: turn by turn, outputs in the order in which they come.
+//! The driver of one node's machines, as the server drives them: turn by turn, with outputs in their order.
 //!
-//! Invariant: everything that a machine wants done is done here, and nothing that it did not ask for.
+//! Invariant: every output of a machine is executed here, and nothing else is.
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
@@ -19,7 +19,7 @@ use crate::trace;
 use crate::world::{Event, World};
 
 impl World {
-    /// Something comes to a node; one that stands still takes it later.
+    /// Delivers something to a node; a node that stands still handles it later.
     pub(crate) fn deliver(&mut self, node: u8, mail: Mail) {
         let place = &mut self.nodes[usize::from(node)];
         let Some(running) = &mut place.running else { return };
@@ -31,8 +31,8 @@ impl World {
         self.end_turn(node);
     }
 
-    /// A node's machines are called, unless an earlier wake was set since this one: that one has led to the
-    /// next already, and each that is taken twice would go on for ever beside it.
+    /// Calls a node's machines, unless an earlier wake was set since this one. The earlier one has already led to the
+    /// next; a wake taken twice would go on for ever beside it.
     pub(crate) fn wake(&mut self, node: u8) {
         let now_us = self.now_us;
         let Some(running) = self.running(node).filter(|running| running.wake_us == now_us) else {
@@ -42,7 +42,7 @@ impl World {
         self.deliver(node, Mail::Wake);
     }
 
-    /// A node goes on after it stood still: first what came meanwhile, then what is due.
+    /// Resumes a node that stood still: first what came meanwhile is handled, then what is due.
     pub(crate) fn resume(&mut self, node: u8) {
         let Some(running) = self.running(node) else { return };
         for mail in std::mem::take(&mut running.backlog) {
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// Everything that was sent went through the encoder.
+    /// Decodes a frame; every frame went through the encoder.
     pub(crate) fn read(&mut self, bytes: &Bytes) -> Option<Frame> {
         let unreadable = |error| Breach {
             promise: Promise::Readable,
@@ -139,7 +139,7 @@ impl World {
         self.note(Frame::decode(bytes, SPOKEN).map_err(unreadable))
     }
 
-    /// What follows everything that a turn took: timers, the journal, the next wake.
+    /// Ends a turn: handles due timers, starts the journal and sets the next wake.
     pub(crate) fn end_turn(&mut self, node: u8) {
         let now = self.node_now(node);
         let Some(running) = self.running(node) else { return };
@@ -157,7 +157,7 @@ impl World {
         self.set_wake(node);
     }
 
-    /// The replica is told what is held for others, where that has changed.
+    /// Tells the replica the totals of hints for others, where they have changed.
     fn tell_totals(&mut self, node: u8) {
         if self.running(node).is_some() {
             let totals = self.nodes[usize::from(node)].disk.take_totals();
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// Gives the replica one input and executes what comes out, and what comes out of that.
+    /// Gives the replica one input and executes its outputs, and all outputs that follow from those.
     pub(crate) fn feed(&mut self, node: u8, input: Input) {
         let now = self.node_now(node);
         let Some(running) = self.running(node) else { return };
@@ -308,7 +308,7 @@ impl World {
 
     fn tell_request(&mut self, node: u8, to: NodeId, request: &PeerRequest) {
         if matches!(request, PeerRequest::Hashes { .. }) {
-            // They go on all the time; what comes of them is told.
+            // Exchanges go on all the time; only their results are traced.
             return;
         }
         let (key, text) = (trace::key_of(request), || trace::request(to, request));
@@ -354,7 +354,7 @@ impl World {
         }
     }
 
-    /// Sends a frame; false if the transport knows that it can't.
+    /// Sends a frame; returns false if the transport knows that it can't.
     pub(crate) fn send(&mut self, from: u8, to: u8, frame: &Frame) -> bool {
         let target = &self.nodes[usize::from(to)];
         let gone = target.running.is_none() && self.now_us > target.missed_us;
@@ -372,7 +372,7 @@ impl World {
         true
     }
 
-    /// Ends the connection of two nodes, which both learn of within a time.
+    /// Ends the connection of two nodes, of which both learn within a time.
     pub(crate) fn disconnect(&mut self, a: u8, b: u8, within_us: u64) {
         let epoch = self.network.disconnect(a, b);
         for (node, peer) in [(a, b), (b, a)] {
@@ -391,7 +391,7 @@ fn no_room() -> Failure {
 }
 
 impl Running {
-    /// Has someone wait for an answer.
+    /// Registers a waiting caller, and returns the number of its reply.
     fn wait(&mut self, origin: Origin) -> u64 {
         self.next_reply += 1;
         self.replies.insert(self.next_reply, origin);

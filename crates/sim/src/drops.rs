@@ -1,6 +1,7 @@
-//! What is checked when a node drops what it owns no more ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! Checks on a node that drops records which it no longer owns ([design
+//! 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
-//! Invariant: nothing is changed here; the run ends with what is found.
+//! Invariant: the checks change nothing; a breach ends the run.
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
@@ -12,7 +13,7 @@ use crate::trace;
 use crate::world::{World, key_index};
 
 impl World {
-    /// A node drops all that it holds of a partition.
+    /// Checks a node that drops all its records of a partition.
     pub(crate) fn drops(&mut self, node: u8, partition: Partition) {
         self.counts.dropped += 1;
         self.say(node, || format!("drops partition {partition}"));
@@ -36,7 +37,7 @@ impl World {
         self.breach = self.breach.take().or(what);
     }
 
-    /// A node removes a record that others alone own: they hold what is in it, or have forgotten it since.
+    /// Checks a node that removes a record owned by others alone: they must hold it, or have forgotten it since.
     pub(crate) fn thins(&mut self, node: u8, key: &PlacedKey, record: &Record) {
         let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
@@ -50,12 +51,13 @@ impl World {
         self.breach = self.breach.take().or(breach);
     }
 
-    /// A member that does not know the layout of this view. One that lost its disk knows none, and
-    /// serves nobody until it knows the newest.
+    /// Returns a member that does not know the layout of this view. A member that lost its disk is excepted: it serves
+    /// nobody until it knows the newest.
     fn behind(&self, view: &View) -> Option<String> {
         let members = view.members().map(|member| index(member.node));
         let layout = |node: &u8| self.nodes[usize::from(*node)].papers.layout;
-        // So does one whose directory was put back, which takes no request under a layout that others have left.
+        // A node whose directory was put back is excepted too: it takes no request under a layout that others have
+        // left.
         let restored = |node: &u8| self.damage.destroyed && *node == self.plan.setting.victim;
         let behind = |node: &u8| {
             layout(node).version > 0 && layout(node) < view.layout_id() && !restored(node)
@@ -64,8 +66,8 @@ impl World {
         Some(format!("and n{} does not know layout {}", behind + 1, view.layout_id()))
     }
 
-    /// A present owner whose disk lacks something of a record that is to be dropped: what is in memory alone would end
-    /// with its machine.
+    /// Returns a present owner whose disk lacks a part of a record that is to be dropped: data in memory alone would
+    /// end with its machine.
     fn lacks(&self, view: &View, about: u8, key: &PlacedKey, dropped: &Record) -> Option<String> {
         if self.history.was_truncated(about) {
             return None;

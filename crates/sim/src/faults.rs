@@ -1,6 +1,6 @@
-//! Faults begin and end; nodes start and stop.
+//! The beginning and end of faults, and the start and stop of nodes.
 //!
-//! Invariant: whatever destroys an acknowledged copy is noted, since the very next get promises less then.
+//! Invariant: every destruction of an acknowledged copy is noted, since the very next get promises less then.
 
 use jedlik_protocol::Durability;
 use jedlik_protocol::admin::{BackgroundChange, WorkKind};
@@ -10,7 +10,7 @@ use crate::network::IDLE_LIMIT_US;
 use crate::plan::{Fault, What};
 use crate::world::{Event, World};
 
-/// How often a node looks at what it holds.
+/// Time between two checks of a node on the data that it holds.
 pub(crate) const UPKEEP_US: u64 = 1_000_000;
 
 impl World {
@@ -164,7 +164,7 @@ impl World {
         self.restart(node);
     }
 
-    /// A copy is taken at once, or once the node has stopped, which it has the length of the fault for.
+    /// Takes a copy at once, or once the node has stopped, for which it has the length of the fault.
     fn begin_copy(&mut self, node: u8, stopped: bool) {
         if stopped {
             self.begin_stop(node);
@@ -197,9 +197,9 @@ impl World {
         self.after(IDLE_LIMIT_US + 1_000, Event::Silence { from, to });
     }
 
-    /// Whether a start will know the copy of the node's directory for old, whoever answers it: each of the others has on its
-    /// disk that there was another life. Nothing tells a copy of a running node's directory from the one that the same
-    /// life leaves, or a later one of which nobody has heard (decision 29).
+    /// Whether a start will recognise the copy of the node's directory as old, whichever node answers it: each of the
+    /// others has another life on its disk. A copy of a running node's directory can't be told from the one that the
+    /// same life leaves, or from a later one of which no node has heard (decision 29).
     fn has_old_copy(&self, node: u8) -> bool {
         let place = &self.nodes[usize::from(node)];
         let mut others = self
@@ -209,7 +209,7 @@ impl World {
         others.all(|other| place.has_copy_that_is_old_to(other))
     }
 
-    /// Ends a node's process or its machine, which may destroy copies without the node's knowing.
+    /// Ends a node's process or its machine, and notes if that may destroy copies without the node's knowledge.
     fn end_at(&mut self, node: u8, destroys: bool, machine: bool) {
         self.end(node, destroys, machine);
         if destroys {
@@ -237,7 +237,7 @@ impl World {
         self.hang_up(node, within_us);
     }
 
-    /// A node that is down: its connections end, and its peers learn of it within a time.
+    /// Ends the connections of a node that is down; its peers learn of it within a time.
     pub(crate) fn hang_up(&mut self, node: u8, within_us: u64) {
         let missed_us = self.chances.faults.below(within_us);
         self.nodes[usize::from(node)].missed_us = self.now_us + missed_us;
@@ -247,7 +247,7 @@ impl World {
         }
     }
 
-    /// Faults cease: every way is free, every disk in order, every node up.
+    /// Ends all faults: every way is free, every disk in order, every node up.
     pub(crate) fn cease(&mut self) {
         self.network.heal();
         for node in 0..self.plan.setting.slots() {
@@ -263,8 +263,8 @@ impl World {
         }
     }
 
-    /// An admin says that a node is away though it runs, or that it is back. Nobody reaches one that stands
-    /// still; a start undoes it.
+    /// Drains a running node, or takes it back, as an admin would. A node that stands still is not reached; a start
+    /// undoes the drain.
     fn drain_node(&mut self, node: u8, drained: bool) {
         let place = &mut self.nodes[usize::from(node)];
         let now = place.clock.now(self.now_us);
@@ -277,8 +277,8 @@ impl World {
         }
     }
 
-    /// An admin has a node vote although it has yet to be compared with others: whoever asks it may miss what it has lost,
-    /// which the others bring back.
+    /// Has a node vote, as an admin may, although it must still be compared with others. Requests to it may miss the
+    /// data that it has lost, which the others bring back.
     fn believe(&mut self, node: u8) {
         let place = &self.nodes[usize::from(node)];
         let reached = place.running.as_ref().filter(|running| place.pauses == 0 && running.serves);
@@ -289,7 +289,7 @@ impl World {
         }
     }
 
-    /// An admin holds up background work on a node, or lets it go on; a start undoes it.
+    /// Pauses background work on a node, or resumes it, as an admin would; a start undoes it.
     fn hold_up(&mut self, node: u8, work: Option<WorkKind>, paused: bool) {
         if self.nodes[usize::from(node)].pauses == 0 {
             let change =

@@ -1,7 +1,7 @@
-//! What clients wrote, under which dots it went around, and what each version has seen.
+//! The writes of clients, the dots of their versions, and what each version has seen.
 //!
-//! Invariant: what a version has seen is known from what clients were shown, never from a clock: a clock
-//! that covers what its holder never saw is the very fault that is looked for.
+//! Invariant: what a version has seen is known from the answers to clients, never from a clock: a clock that covers
+//! versions its holder never saw is the very fault to be found.
 
 mod checks;
 mod latest;
@@ -19,7 +19,7 @@ use jedlik_vclock::{ActorId, Content, Dot, WriteId};
 use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 
-/// What somebody has seen of a key: closed under "what that has seen".
+/// Versions and writes of a key that a client or a version has seen, with everything that those have seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     pub(crate) versions: Bits,
@@ -33,25 +33,25 @@ impl Seen {
     }
 }
 
-/// One put or delete of a client, retries included.
+/// Put or delete of a client, retries included.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) tombstone: bool,
-    /// From when on it may have expired, by some node's clock.
+    /// Time from which the version may have expired, by some node's clock; `None` if it never does.
     expires_us: Option<u64>,
     pub(crate) seen: Seen,
 }
 
-/// What a client was told of a write.
+/// Strength of an acknowledgement, which decides what must survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// At least two primaries have it themselves, so that the very next get of two of them shows it.
+    /// Whether at least two primaries store the write themselves, so that the very next get of two of them shows it.
     pub by_primaries: bool,
-    /// Only copies that the victim has or will have were acknowledged: they may be destroyed.
+    /// Whether only copies were acknowledged that the victim has or will have: they may be destroyed.
     pub frail: bool,
 }
 
-/// The writes of one key that a client was told of.
+/// Acknowledged writes of one key.
 #[derive(Debug, Clone, Default)]
 struct Told {
     all: Bits,
@@ -59,20 +59,20 @@ struct Told {
     not_frail: Bits,
 }
 
-/// One minting of a write; a retry may make a second.
+/// Version that was minted for a write; a retry may mint a second one.
 #[derive(Debug)]
 struct Version {
     write: usize,
-    /// Where it was first met; from outside a cluster nobody can tell.
+    /// Node at which the version was first met; `None` for a cluster that is seen from outside.
     node: Option<u8>,
-    /// What decides which version of a key is the latest; a client outside the cluster is not told.
+    /// Place of the version among those of its key; `None` for a client outside the cluster.
     order: Order,
 }
 
-/// When a version was written by its coordinator's clock, and its dot: the greatest is the latest.
+/// Time of a version by its coordinator's clock, and its dot: the greatest is the latest.
 type Order = Option<(u64, Dot)>;
 
-/// The history of one run.
+/// History of one run, as its clients and nodes make it.
 #[derive(Debug)]
 pub struct History {
     cluster: ClusterId,
@@ -81,23 +81,23 @@ pub struct History {
     versions: Vec<Version>,
     by_dot: BTreeMap<(u8, Dot), usize>,
     by_tag: BTreeMap<(u8, u64), usize>,
-    /// Records that were observed, by key.
+    /// Keys and digests of the records that were observed.
     observed: HashSet<(u8, Digest)>,
-    /// What the holder of a context has seen, by key and token.
+    /// Versions that the holder of a context has seen, by key and token.
     tokens: BTreeMap<(u8, Blob), Seen>,
-    /// By key: overwritten versions may come back, since a clock was as long as it may get.
+    /// Whether overwritten versions of each key may come back, since a clock was as long as it may get.
     truncated: Vec<bool>,
-    /// By key.
+    /// Acknowledged writes of each key.
     told: Vec<Told>,
     tombstones: Vec<Vec<usize>>,
-    /// By key: what the records had seen that were collected. It may be absent from then on.
+    /// Writes that the collected records of each key had seen; they may be absent from then on.
     collected: Vec<Bits>,
-    /// Of each key that shows the version written last alone: the latest version that was collected.
+    /// Latest version that was collected, for each key in a bucket where the last write wins.
     latest: BTreeMap<u8, Order>,
 }
 
 impl History {
-    /// An empty one. Keys are called by their places in `keys` from here on.
+    /// Makes an empty history. From here on keys are numbered by their places in `keys`.
     #[must_use]
     pub fn new(cluster: ClusterId, keys: Vec<Key>) -> Self {
         let count = keys.len();
@@ -122,13 +122,13 @@ impl History {
         &self.keys[usize::from(key)]
     }
 
-    /// A client begins a write, having seen this; the write's number.
+    /// Notes the beginning of a client's write, with what the client has seen; returns the write's number.
     pub fn begin(&mut self, tombstone: bool, seen: Seen, expires_us: Option<u64>) -> usize {
         self.writes.push(Write { tombstone, expires_us, seen });
         self.writes.len() - 1
     }
 
-    /// A client is told that its write has succeeded.
+    /// Notes that a client's write was acknowledged.
     pub fn acknowledge(&mut self, key: u8, write: usize, how: Acknowledged) {
         let told = &mut self.told[usize::from(key)];
         told.all.insert(write);
@@ -143,20 +143,21 @@ impl History {
         }
     }
 
-    /// What was acknowledged and has to survive, if copies on the victim were destroyed or not.
+    /// Returns the acknowledged writes that must survive; if copies on the victim were `destroyed`, without the frail
+    /// ones.
     #[must_use]
     pub fn acknowledged(&self, key: u8, destroyed: bool) -> Bits {
         let Told { all, not_frail, .. } = &self.told[usize::from(key)];
         if destroyed { not_frail.clone() } else { all.clone() }
     }
 
-    /// What the very next get has to show.
+    /// Returns the writes that the very next get must show, or a version that has seen them.
     #[must_use]
     pub fn acknowledged_by_primaries(&self, key: u8) -> Bits {
         self.told[usize::from(key)].by_primaries.clone()
     }
 
-    /// How many writes clients have begun: all that are begun from now on have this number or a later one.
+    /// Returns the number of writes begun so far, which is the number of the next one.
     pub(crate) fn writes_begun(&self) -> usize {
         self.writes.len()
     }
@@ -165,14 +166,14 @@ impl History {
         self.truncated[usize::from(key)]
     }
 
-    /// A node forgets a dead record, which is what it may do if all others do.
+    /// Notes that a node forgets a dead record, which it may do if all others do.
     pub(crate) fn collect(&mut self, key: u8, record: &Record) {
         let seen = self.seen_in(key, record);
         self.collected[usize::from(key)].extend(&seen.writes);
         self.collect_latest(key, record);
     }
 
-    /// Whether a version is in, or was seen by, what was collected.
+    /// Whether a version is in a collected record, or was seen by one.
     pub(crate) fn was_collected(&self, key: u8, dot: Dot) -> bool {
         let version = self.by_dot.get(&(key, dot));
         version.is_some_and(|version| {
@@ -180,12 +181,12 @@ impl History {
         })
     }
 
-    /// Whether no node was about to store just this record of the key before.
+    /// Whether no node was about to store this record of the key before; notes it.
     pub(crate) fn is_new(&mut self, key: u8, record: &EncodedRecord) -> bool {
         self.observed.insert((key, record.digest()))
     }
 
-    /// A node is about to store a record: new dots are noted, and the context it would give out.
+    /// Observes a record that a node is about to store: notes new dots, and the context that the record gives out.
     pub(crate) fn observe(&mut self, key: u8, node: u8, record: &Record) -> Result<(), Breach> {
         self.truncated[usize::from(key)] |= record.clock().len() >= CLOCK_ENTRIES_LIMIT;
         for sibling in record.siblings() {
@@ -223,7 +224,7 @@ impl History {
         self.by_tag.insert((key, version_tag(dot)), index);
     }
 
-    /// What the siblings of a record have seen, themselves included.
+    /// Returns what the siblings of a record have seen, themselves included.
     pub(crate) fn seen_in(&self, key: u8, record: &Record) -> Seen {
         let mut seen = Seen::default();
         for sibling in record.siblings() {
@@ -234,9 +235,9 @@ impl History {
         seen
     }
 
-    /// What a client that puts with the context of a put's answer has seen: it stands in for all that
-    /// its coordinator held. Of puts that were minted on one another the last one's record alone is stored: what the
-    /// others stand in for is what their contexts cover.
+    /// Returns what a client that puts with the context of a put's answer has seen, which is everything that the
+    /// coordinator held. If puts were minted on one another, only the last one's record is stored; the context of an
+    /// earlier one stands for the versions that it covers.
     pub(crate) fn seen_by_token(&self, key: u8, token: &Blob) -> Seen {
         if let Some(seen) = self.tokens.get(&(key, token.clone())) {
             return seen.clone();
@@ -258,7 +259,7 @@ impl History {
         seen.extend(&self.writes[write].seen);
     }
 
-    /// What a client has seen with a get's answer at this time.
+    /// Returns what a client has seen with a get's answer at this time.
     pub(crate) fn seen_in_answer(
         &self,
         key: u8,
@@ -273,11 +274,11 @@ impl History {
         Ok(seen)
     }
 
-    /// What stands behind an answer although it does not show it, as the answer's context tells.
+    /// Returns the versions that an answer's context covers although the answer does not show them.
     fn hidden(&self, key: u8, answer: &GetAnswer, now_us: u64) -> Vec<usize> {
         let mut hidden = Vec::new();
-        // Of several tombstones one alone is shown; it stands for the others. What has expired is not
-        // shown at all.
+        // Of several tombstones the answer shows one, which stands for the others. Expired versions are not shown at
+        // all.
         let deleted = answer.versions.iter().all(|version| version.content == Content::Tombstone);
         if let Some(token) = answer.context.as_ref() {
             let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();
@@ -309,7 +310,7 @@ impl History {
     }
 }
 
-/// The client's name for a write.
+/// Returns the id by which a client's request names a write.
 pub(crate) fn write_id(write: usize) -> WriteId {
     WriteId(write as u128)
 }
@@ -318,12 +319,12 @@ fn write_of(id: WriteId) -> usize {
     id.0 as usize
 }
 
-/// A dot for people.
+/// Formats a dot for people.
 pub(crate) fn dot_name(dot: Dot) -> String {
     format!("{:04x}:{}", dot.actor.0 >> 48, dot.counter)
 }
 
-/// A record for people: each sibling's write and dot.
+/// Formats a record for people: each sibling's write and dot.
 pub(crate) fn record_name(record: &Record) -> String {
     let names = record.siblings().iter().map(|sibling| {
         let kind = if sibling.content == Content::Tombstone { "-" } else { "" };

@@ -4,12 +4,11 @@
 //! messages go through the real codec. Clocks, disks, the network, clients and the driver around the
 //! machines are models. Invariant: the same plan gives the same run, event for event.
 //!
-//! **The bound.** Promises are made against fewer than W destroyed copies, so of the nodes one alone, the
-//! victim of the seed, loses its disk, has its records rot, or ends in a way that loses what it had
-//! acknowledged. All others may end in any way that the run's durability survives: with `synced` (or
-//! DW = W) any end of a machine, also of all at once; with `written` the end of a process; with
-//! `buffered` a clean stop. Whoever is removed by force counts as one that has lost its disk. Everything
-//! else may happen to every node at any time.
+//! **The bound.** Promises are made against fewer than W destroyed copies. So only one node, the victim of the seed,
+//! loses its disk, has its records rot, or ends in a way that loses acknowledged writes. All others may end in any way
+//! that the run's durability survives: with `synced` (or DW = W) any end of a machine, also of all at once; with
+//! `written` the end of a process; with `buffered` a clean stop. A node that is removed by force counts as one that has
+//! lost its disk. Everything else may happen to every node at any time.
 
 mod admins;
 mod bits;

@@ -1,19 +1,19 @@
-//! The trace of a run: one line an event.
+//! The trace of a run: one line per event.
 //!
-//! Invariant: telling it changes nothing of what happens.
+//! Invariant: tracing changes nothing in the run.
 
 use core::fmt;
 
-/// One event.
+/// Line of the trace, about one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Virtual time.
+    /// Virtual time of the event, in microseconds.
     pub at_us: u64,
-    /// Where; from 0.
+    /// Node at which it happened, from 0; `None` if at no node.
     pub node: Option<u8>,
-    /// About which key.
+    /// Key that the event is about, if it is about one.
     pub key: Option<u8>,
-    /// What.
+    /// Description of the event.
     pub text: String,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// The lines, or none where nobody wants to read them.
+/// Lines of the trace; none if the trace is not wanted.
 #[derive(Debug)]
 pub(crate) struct Log {
     lines: Option<Vec<Line>>,
@@ -37,7 +37,7 @@ impl Log {
         Self { lines: told.then(Vec::new) }
     }
 
-    /// Whether somebody wants to read it.
+    /// Whether the trace is wanted.
     pub(crate) fn is_told(&self) -> bool {
         self.lines.is_some()
     }

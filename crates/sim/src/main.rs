@@ -11,39 +11,39 @@ use std::time::Instant;
 use clap::Parser;
 use jedlik_sim::{Breach, Counts, Line, Plan, Run, SPAN_US, WARM_UP_US, run, shrunk};
 
-/// Much of a run is making and dropping small values.
+/// Allocator for many small values, which a run mostly consists of.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs a simulated cluster.
+/// Runs simulated clusters with faults, from seeds.
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
-    /// Run this seed and tell everything that happens.
+    /// Run this seed and print its trace.
     #[arg(long)]
     seed: Option<u64>,
-    /// Run this many seeds, over the cores.
+    /// Run this many seeds, spread over the processors.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
-    /// The first of them; drawn anew each time unless it is set, and said, so that a run can be repeated.
+    /// The first seed; by default a random one, which is printed, so that a run can be repeated.
     #[arg(long)]
     start: Option<u64>,
-    /// How many nodes, from 3 to 8.
+    /// How many nodes the cluster has, from 3 to 8.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=8))]
     nodes: u8,
-    /// How many threads; all cores unless it is set.
+    /// How many threads to use; as many as processors by default.
     #[arg(long)]
     threads: Option<NonZero<usize>>,
-    /// Stop after so long, however many seeds are left.
+    /// Stop after this many seconds, however many seeds are left.
     #[arg(long)]
     limit_s: Option<u64>,
-    /// Run them all, naming those that fail, and print no trace.
+    /// Run all seeds, naming those that fail, and print no trace.
     #[arg(long)]
     through: bool,
     /// With --seed: make the failing run smaller before its trace is printed.
     #[arg(long)]
     shrink: bool,
-    /// The bug to plant, by name; `all`, or several with commas between them, makes the table. In a build
-    /// for it alone.
+    /// The bug to plant, by name; `all`, or several with commas between them, makes the table. Needs a build with
+    /// planted bugs.
     #[cfg(jedlik_planted)]
     #[arg(long)]
     planted: Option<String>,
@@ -81,13 +81,13 @@ fn sound(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// A place to begin at that nobody has looked at.
+/// Returns a random first seed, which no run has probably used.
 fn drawn() -> u64 {
     // Each hasher is keyed by the system. Numbers of twelve digits are easy to read out, and seldom overlap.
     RandomState::new().hash_one("a place to begin at") % 1_000_000_000_000
 }
 
-/// Runs one plan and tells what happened.
+/// Runs one plan and prints its trace.
 fn tell(plan: &Plan, smaller: bool) -> ExitCode {
     let first = run(plan, false);
     let plan = match &first.breach {
@@ -97,7 +97,7 @@ fn tell(plan: &Plan, smaller: bool) -> ExitCode {
     let Run { breach, lines, counts } = run(plan, true);
     let about = breach.as_ref().and_then(|breach| breach.key);
     println!("{:#?}", plan.setting);
-    // Of a breach, what led to it: other keys and the first gossip did not.
+    // A breach's trace leaves out other keys and the first gossip, which did not lead to it.
     let told = |line: &&Line| match (about, line.key) {
         (Some(about), Some(key)) => key == about,
         (Some(_), None) => line.at_us >= WARM_UP_US,
@@ -115,7 +115,7 @@ fn tell(plan: &Plan, smaller: bool) -> ExitCode {
     }
 }
 
-/// Runs seeds over the cores, from `start` on, until one fails.
+/// Runs seeds over the processors, from `start` on, until one fails.
 fn search(arguments: &Arguments, start: u64, told: bool) -> Option<(u64, Breach)> {
     let threads = arguments.threads.or_else(|| thread::available_parallelism().ok());
     let threads = threads.map_or(1, NonZero::get);
@@ -180,7 +180,7 @@ fn planted(arguments: &Arguments, name: &str) -> ExitCode {
     let names: Vec<&str> = name.split(',').collect();
     let is_named = |bug: &Bug| name == "all" || names.contains(&format!("{bug:?}").as_str());
     if name == "all" || names.len() > 1 {
-        // The table is to be the same each time that it is made.
+        // The table must be the same each time that it is made.
         let start = arguments.start.unwrap_or(0);
         let mut missed = false;
         for bug in BUGS.iter().copied().filter(is_named) {

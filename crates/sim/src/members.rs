@@ -1,6 +1,6 @@
-//! What a node's membership wants done.
+//! The outputs of a node's membership, carried out.
 //!
-//! Invariant: what a node finds out about its lives is on its disk before it acts upon that, as under the server.
+//! Invariant: what a node finds out about its lives is on its disk before it acts on that, as under the server.
 
 use jedlik_membership::{Destination, Event as MembershipEvent, Output as MembershipOutput, Past};
 use jedlik_protocol::codec::Frame;
@@ -11,7 +11,7 @@ use crate::node::at_address;
 use crate::world::World;
 
 impl World {
-    /// Does what the membership wants, in order.
+    /// Carries out the membership's outputs, in order.
     pub(crate) fn carry_out(&mut self, node: u8) {
         while let Some(output) = self.running(node).and_then(|r| r.membership.poll_output()) {
             match output {
@@ -69,7 +69,7 @@ impl World {
         self.send(node, to, &Frame::Gossip(gossip));
     }
 
-    /// A node takes requests from now on; what it has lost its shard says itself by then.
+    /// Lets a node take requests; by then its shard has recorded what it has lost.
     fn serve(&mut self, node: u8, past: Past) {
         let place = &mut self.nodes[usize::from(node)];
         if past != Past::Unconfirmed {

@@ -1,29 +1,29 @@
-//! What lies between the nodes: how long a message takes, whether it arrives, and how often.
+//! The network between the nodes: the delay of a message, whether it arrives, and how often.
 //!
 //! Invariant: nothing of an ended connection arrives; every answer belongs to a request of the same life.
 
 use crate::chance::{Chance, Concern};
 use crate::plan::Setting;
 
-/// A silent peer is taken to be gone after so long, as the transport does.
+/// Time after which a silent peer counts as gone, as in the transport.
 pub(crate) const IDLE_LIMIT_US: u64 = 4_000_000;
-/// What a message takes over a slow link, at most.
+/// Longest additional delay of a message over a slow link.
 const SLOW_US: u64 = 1_500_000;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Way {
-    /// How many faults block it.
+    /// Number of faults that block the way.
     blocks: u32,
     blocked_us: u64,
     slow: u32,
 }
 
-/// All ways between the nodes.
+/// State of the ways between all nodes, in both directions.
 #[derive(Debug)]
 pub(crate) struct Network {
     nodes: usize,
     ways: Vec<Way>,
-    /// Counts the connections of each pair.
+    /// Number of connections that each pair has had so far.
     epochs: Vec<u32>,
     delay_us: u64,
     loss_permille: u64,
@@ -45,12 +45,12 @@ impl Network {
         }
     }
 
-    /// From now on messages are lost and doubled as often as that.
+    /// Sets how often messages are lost and doubled from now on, in thousandths.
     pub(crate) fn trouble(&mut self, loss_permille: u64, duplicate_permille: u64) {
         (self.loss_permille, self.duplicate_permille) = (loss_permille, duplicate_permille);
     }
 
-    /// Every way is free again.
+    /// Frees every way from all faults.
     pub(crate) fn heal(&mut self) {
         self.ways.fill(Way::default());
         self.trouble(0, 0);
@@ -60,7 +60,7 @@ impl Network {
         self.epochs[self.pair(a, b)]
     }
 
-    /// Ends the connection of a pair, and names the next one.
+    /// Ends the connection of a pair, and returns the number of the next one.
     pub(crate) fn disconnect(&mut self, a: u8, b: u8) -> u32 {
         let pair = self.pair(a, b);
         self.epochs[pair] += 1;
@@ -97,7 +97,7 @@ impl Network {
             .any(|way| way.blocks > 0 && now_us > way.blocked_us + IDLE_LIMIT_US)
     }
 
-    /// After how long the copies of a message arrive: none if it is lost.
+    /// Returns the delays of a message's copies; none if it is lost.
     pub(crate) fn delays(&mut self, from: u8, to: u8) -> Vec<u64> {
         if self.chance.permille(self.loss_permille) {
             return Vec::new();
@@ -106,7 +106,7 @@ impl Network {
         (0..copies).map(|_| self.delay(from, to)).collect()
     }
 
-    /// How long a message of a client takes.
+    /// Returns the delay of a client's message; `None` if it is lost.
     pub(crate) fn client_delay(&mut self) -> Option<u64> {
         let lost = self.chance.permille(self.loss_permille);
         let delay_us = self.usual();

@@ -1,4 +1,4 @@
-//! One node: the real machines while it runs, and what it finds on its disk when it starts.
+//! One node: the real machines while it runs, and the directory that it finds when it starts.
 //!
 //! Invariant: as under the server, every start is a life of its own.
 
@@ -18,24 +18,24 @@ use crate::directory::{Copy, Papers};
 use crate::disk::{Disk, Step};
 use crate::plan::Setting;
 
-/// The cluster of every run.
+/// Identity of every run's cluster.
 pub(crate) const CLUSTER: ClusterId = ClusterId(42);
 pub(crate) const PARTITIONS: u32 = 16;
-/// What all nodes and clients speak: the oldest version, which every build knows.
+/// Protocol version of all nodes and clients: the oldest one, which every build knows.
 pub(crate) const SPOKEN: ProtocolVersion = ProtocolVersion::OLDEST;
-/// When the world begins, on the calendar.
+/// Calendar time at which the world begins, in milliseconds.
 const EPOCH_MS: u64 = 1_790_000_000_000;
-/// The longest that a message lives: short, so that tombstones are collected within a run.
+/// Longest life of a message: short, so that tombstones are collected within a run.
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
 const SCRUB_INTERVAL_US: u64 = 15_000_000;
-/// Background steps a second that are always allowed.
+/// Background steps per second that are always allowed.
 const FLOOR_PER_S: u32 = 50;
 
-/// Something for a node to deal with.
+/// Something that a node has to handle.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// `epoch`: the connection it came by, by which its answer goes.
+    /// `epoch`: the connection on which it came, and on which its answer goes.
     Frame {
         from: u8,
         epoch: u32,
@@ -53,14 +53,14 @@ pub(crate) enum Mail {
     Wake,
 }
 
-/// Who waits for an answer.
+/// Caller that waits for an answer of a node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Origin {
     Client {
         client: u8,
         call: u64,
     },
-    /// `stale`: asked under a layout older than the node's own.
+    /// `stale`: whether it was asked under a layout older than the node's own.
     Peer {
         node: u8,
         id: u64,
@@ -69,7 +69,7 @@ pub(crate) enum Origin {
     },
 }
 
-/// A node's clocks, both of which may run a little too fast or too slow.
+/// Clocks of a node, both of which may run a little too fast or too slow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     started_us: u64,
@@ -88,23 +88,23 @@ impl Clock {
         Now::new(mono_us, calendar_ms(true_us).saturating_add_signed(self.set_by_ms))
     }
 
-    /// When the monotonic clock shows `mono_us` at the latest.
+    /// Returns the latest time at which the monotonic clock shows `mono_us`.
     pub(crate) fn until(&self, mono_us: u64) -> u64 {
         self.started_us + self.scaled(mono_us, 1_000_000, 1_000_000 + self.drift_ppm) + 1
     }
 
     fn scaled(&self, us: u64, by: i64, of: i64) -> u64 {
-        // A run takes hours at most, so that this is far from the largest number.
+        // A run takes hours at most, so this is far from the largest number.
         (us as i64 * by / of) as u64
     }
 }
 
-/// What a calendar clock shows that nobody has set.
+/// Returns what a calendar clock shows that was never set, in milliseconds.
 pub(crate) fn calendar_ms(true_us: u64) -> u64 {
     EPOCH_MS + true_us / 1_000
 }
 
-/// What a replica tells its node's membership.
+/// Report of a replica to its node's membership.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum News {
     Outcome { peer: NodeId, answered: bool },
@@ -112,60 +112,60 @@ pub(crate) enum News {
     Behind { peer: NodeId },
 }
 
-/// What is lost with the process.
+/// State of a node that is lost with its process.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) replica: Replica,
     pub(crate) membership: Membership,
     pub(crate) replies: BTreeMap<u64, Origin>,
     pub(crate) next_reply: u64,
-    /// What the replica has for the membership: told at the end of a turn.
+    /// Reports for the membership, which it gets at the end of a turn.
     pub(crate) news: Vec<News>,
     pub(crate) stopping: bool,
-    /// It has heard what others remember of it, or has waited long enough.
+    /// Whether it has heard what others remember of it, or has waited long enough.
     pub(crate) serves: bool,
-    /// It stops for good.
+    /// Whether it stops for good.
     pub(crate) leaves: bool,
-    /// What came while it stood still.
+    /// Mail that came while the process stood still.
     pub(crate) backlog: Vec<Mail>,
-    /// Whose gossip is being handled, and the connection it came by.
+    /// Node whose gossip is being handled, and the connection on which it came.
     pub(crate) caller: (u8, u32),
-    /// The wake that is set.
+    /// Time of the wake that is set.
     pub(crate) wake_us: u64,
 }
 
-/// One node.
+/// Node of a run, whether it runs or not; a clone has a node of its own.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// Its place among all processes.
+    /// Place among all processes.
     pub(crate) index: u8,
-    /// Which node it is: a clone is another one's.
+    /// Identity of the process, which a clone shares with its original.
     pub(crate) identity: u8,
     pub(crate) running: Option<Running>,
     pub(crate) clock: Clock,
     pub(crate) disk: Disk,
-    /// How many faults hold it up.
+    /// Number of faults that hold the process up.
     pub(crate) pauses: u32,
-    /// How many faults keep it stopped once it has stopped cleanly.
+    /// Number of faults that keep it stopped once it has stopped cleanly.
     pub(crate) stops: u32,
-    /// Counts its processes; a message to an earlier one reaches nobody.
+    /// Number of its processes so far; a message to an earlier one reaches nobody.
     pub(crate) life: u32,
-    /// From when on peers know that it is down.
+    /// Time from which peers know that it is down.
     pub(crate) missed_us: u64,
-    /// Its process was started, once.
+    /// Whether its process was ever started.
     pub(crate) begun: bool,
-    /// Its process has ended for good: it has left, or found itself fenced.
+    /// Whether its process has ended for good: it has left, or found itself fenced.
     pub(crate) over: bool,
-    /// A layout came into force somewhere that removes it by force, whatever became of that layout; or an
-    /// admin has decided for another process of the node.
+    /// Whether a layout that removes it by force has come into force somewhere, whatever became of that layout; or an
+    /// admin has decided for the identity's other process.
     pub(crate) removed: bool,
-    /// Whom its process turned to when it started.
+    /// Seeds of its present or last process.
     pub(crate) seeds: Vec<u8>,
-    /// What its directory says of itself.
+    /// Contents of its directory about the node itself.
     pub(crate) papers: Papers,
-    /// Its directory as it once was.
+    /// Earlier copy of its directory, if one was kept.
     copy: Option<Box<Copy>>,
-    /// What its membership wants stored and is not yet.
+    /// State that its membership wants stored and that is not yet.
     unsaved: Option<(u64, Delta)>,
     zone: u8,
     tuning: Tuning,
@@ -207,13 +207,13 @@ impl Node {
         }
     }
 
-    /// Whether a start may bring back what is on its disk: not of one that was removed, or has ended for good. One that
-    /// still tells the others that it leaves may end before enough of them know, and is a member again then.
+    /// Whether a start may bring its disk's contents back: not if it was removed, or has ended for good. A node that
+    /// still tells the others that it leaves may end before enough of them know, and be a member again.
     pub(crate) fn can_return(&self) -> bool {
         !self.removed && !self.over
     }
 
-    /// Starts the process, which turns to these.
+    /// Starts the process with these seeds.
     pub(crate) fn start(&mut self, now_us: u64, seeds: &[u8], lives: &mut Chance) {
         let (drawn, replica_seed, membership_seed) =
             (Incarnation(lives.number()), lives.bytes(), lives.bytes());
@@ -270,37 +270,37 @@ impl Node {
         });
     }
 
-    /// The cluster remembers a life that the directory does not: what is in it is set aside.
+    /// Sets the contents of the directory aside, since the cluster remembers a life that it does not name.
     pub(crate) fn forget(&mut self, forgotten: &MemberRecord) {
         self.ended();
         self.disk.set_aside();
         self.papers.forget(forgotten);
     }
 
-    /// The directory as it would be found if the machine ended now.
+    /// Returns the directory as it would be found if the machine ended now.
     pub(crate) fn copied(&self) -> Copy {
         Copy { papers: self.papers.clone(), disk: self.disk.copied() }
     }
 
-    /// Keeps a copy of the directory.
+    /// Keeps a copy of the directory, in place of an earlier one.
     pub(crate) fn copy(&mut self) {
         self.copy = Some(Box::new(self.copied()));
     }
 
-    /// Whether there is a copy of its directory that a start knows for old if this node answers.
+    /// Whether the node has a copy of its directory that a start recognises as old if the other node answers.
     pub(crate) fn has_copy_that_is_old_to(&self, other: &Self) -> bool {
         let node = id(self.identity);
         self.copy.as_ref().is_some_and(|copy| copy.papers.is_outdone_by(node, &other.papers))
     }
 
-    /// Puts the copy in the place of the directory, if there is one. The node does not run.
+    /// Replaces the directory with the copy, if there is one. The node must not run.
     pub(crate) fn put_back(&mut self) {
         if let Some(copy) = self.copy.take() {
             self.become_copy(*copy);
         }
     }
 
-    /// Has this in the place of its directory.
+    /// Replaces the directory with this copy.
     pub(crate) fn become_copy(&mut self, copy: Copy) {
         self.disk.replace(copy.disk);
         self.papers = copy.papers;
@@ -329,12 +329,12 @@ impl Node {
         }
     }
 
-    /// Has a state of the membership stored in place of one that is not yet; says whether there was none.
+    /// Has a state of the membership stored, in place of one that waits; returns whether none waited.
     pub(crate) fn persist(&mut self, state: u64, whole: Delta) -> bool {
         self.unsaved.replace((state, whole)).is_none()
     }
 
-    /// Stores the state that waits for it, unless the disk has no room; returns which that was.
+    /// Stores the state that waits, unless the disk has no room; returns its number.
     pub(crate) fn save(&mut self) -> Option<u64> {
         if self.disk.condition.full > 0 {
             return None;
@@ -346,7 +346,7 @@ impl Node {
         Some(state)
     }
 
-    /// The process has stopped of its own accord.
+    /// Handles the end of a process that stopped of its own accord.
     pub(crate) fn stopped(&mut self) {
         self.save();
         self.unsaved = None;
@@ -355,7 +355,7 @@ impl Node {
         self.disk.close();
     }
 
-    /// The process has ended in some other way.
+    /// Handles the end of a process in any other way.
     pub(crate) fn ended(&mut self) {
         self.unsaved = None;
         self.running = None;
@@ -363,14 +363,14 @@ impl Node {
         self.life += 1;
     }
 
-    /// Nothing is left on its disk.
+    /// Loses the disk with the directory.
     pub(crate) fn wipe(&mut self) {
         self.disk.wipe();
         self.papers = Papers::default();
     }
 }
 
-/// A failure domain's name.
+/// Returns the name of a failure domain.
 pub(crate) fn zone_name(zone: u8) -> String {
     format!("z{zone}")
 }
@@ -383,7 +383,7 @@ pub(crate) fn index(id: NodeId) -> u8 {
     id.0 as u8 - 1
 }
 
-/// Where a node listens; the port tells which it is.
+/// Returns the address of a node, whose port tells its place.
 pub(crate) fn address(index: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7_000 + u16::from(index)))
 }

@@ -1,7 +1,7 @@
-//! An outage: once faults have ceased, nodes are taken away until hardly enough are left, and every
-//! request through those must still succeed (paper 4.6: always writeable).
+//! An outage: once faults have ceased, nodes are taken away until hardly enough are left, and every request through
+//! those must still succeed (paper 4.6: always writeable).
 //!
-//! Invariant: nothing but the missing nodes is wrong, and those that are left know that they are missing.
+//! Invariant: only the absence of nodes is wrong, and the others know of it.
 
 use bytes::Bytes;
 use jedlik_membership::{Past, View};
@@ -19,19 +19,19 @@ use crate::node::{SPOKEN, id};
 use crate::plan::Setting;
 use crate::world::{Event, World};
 
-/// How long nodes may take to notice that one is away, or back.
+/// Time in which nodes must notice that another one is away, or back.
 const NOTICE_LIMIT_US: u64 = 60_000_000;
-/// How much longer what moves, or comes back to who has lost it, may take.
+/// Additional time for moves, and for the refill of nodes that have lost data.
 const MOVE_LIMIT_US: u64 = 180_000_000;
 const LOOK_US: u64 = 100_000;
-/// How long a request may take.
+/// Timeout of a request, in milliseconds.
 const TIMEOUT_MS: u32 = 5_000;
-/// How long its answer may take to come.
+/// Time in which the answer to a request must come.
 const ANSWER_LIMIT_US: u64 = 6_000_000;
-/// Requests, every other one a put.
+/// Number of requests, every other one a put.
 const REQUESTS: u8 = 6;
 
-/// Who is away.
+/// Nodes that an outage takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutageScope {
     /// Two of the first three of the key's preference list: all but the one at this place.
@@ -42,19 +42,19 @@ pub enum OutageScope {
     Zone(u8),
 }
 
-/// One outage.
+/// Outage after the faults of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
-    /// The key that is asked for.
+    /// Number of the key that is requested.
     pub key: u8,
-    /// Who is away.
+    /// Nodes that are away.
     pub away: OutageScope,
-    /// They stand still; otherwise their processes have ended.
+    /// Whether the nodes stand still; otherwise their processes have ended.
     pub still: bool,
 }
 
 impl Outage {
-    /// In part of the seeds, for clusters that are large enough.
+    /// Draws an outage for a part of the seeds, if the cluster is large enough.
     pub(crate) fn of(setting: &Setting, chance: &mut Chance) -> Option<Self> {
         let key = chance.below(setting.keys.into()) as u8;
         let few = setting.of_key(key).most_n() <= 3;
@@ -66,37 +66,37 @@ impl Outage {
         } else {
             OutageScope::TwoPrimaries(chance.below(3) as u8)
         };
-        // An end of the process must destroy nothing that was acknowledged.
+        // The end of a process must destroy no acknowledged write.
         let still = setting.level() == Durability::Buffered || chance.permille(400);
         outage.then_some(Self { key, away, still })
     }
 }
 
-/// Where an outage stands.
+/// Progress of an outage.
 #[derive(Debug, Default)]
 pub(crate) struct OutageState {
     stage: OutageStage,
     since_us: u64,
     away: Vec<u8>,
-    /// The writes that were acknowledged in it.
+    /// Writes that were acknowledged during the outage.
     writes: Bits,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 enum OutageStage {
-    /// All nodes find one another.
+    /// Time in which all nodes find one another.
     #[default]
     Gathering,
-    /// Those that are left notice who is away.
+    /// Time in which the nodes that are left notice the absence of the others.
     Noticing,
-    /// A request is under way, after so many others.
+    /// Time of a request, which follows `number` others.
     Asking { number: u8, call: u64, write: Option<usize> },
-    /// It is over.
+    /// End of the outage; the nodes are back.
     Lifted,
 }
 
 impl World {
-    /// One look.
+    /// Checks the outage's progress, and takes the next step if it is due.
     pub(crate) fn step_outage(&mut self) {
         let Some(outage) = self.plan.outage else { return self.lift() };
         let moves = !self.plan.changes.is_empty() || self.damage.destroyed;
@@ -133,7 +133,7 @@ impl World {
         self.breach.get_or_insert(Breach::new(Promise::AlwaysWriteable, outage.key, what));
     }
 
-    /// What is not yet as it is when nothing is wrong, if anything. A disk that was slow still finishes what
+    /// Returns what is not yet as it should be before the outage, if anything. A disk that was slow still finishes what
     /// it began then.
     fn is_unprepared(&mut self) -> Option<String> {
         let stuck =
@@ -157,7 +157,7 @@ impl World {
         })
     }
 
-    /// Which node that is left takes another one wrongly for up or away, if one does.
+    /// Names a node that is left and takes another one wrongly for up or away, if there is one.
     fn blind(&mut self) -> Option<String> {
         let nodes = self.present().into_iter();
         let away = self.convergence.outage.away.clone();
@@ -178,7 +178,7 @@ impl World {
         None
     }
 
-    /// The nodes go away.
+    /// Takes the nodes of the outage away.
     fn strike(&mut self, outage: Outage) {
         self.find_owners();
         let present = self.present();
@@ -197,12 +197,12 @@ impl World {
                 present.iter().copied().filter(|node| setting.zone(*node) == zone).collect()
             }
         };
-        // A node that is to join yet, or never will, keeps nothing for others.
+        // Nodes that have yet to join, or never will, store nothing for others.
         let Some(view) = self.newest_view() else { return self.lift() };
         let is_placed = |node: &u8| view.layout().is_some_and(|l| l.ring.node(id(*node)).is_some());
         let left = present.iter().filter(|node| !away.contains(node) && is_placed(node)).count();
         if left < 3 && !matches!(outage.away, OutageScope::AllBut(_)) {
-            // Too few have stayed in the cluster.
+            // Too few nodes have stayed in the cluster.
             return self.lift();
         }
         self.convergence.outage.away = away;
@@ -223,10 +223,10 @@ impl World {
         self.after(LOOK_US, Event::Outage);
     }
 
-    /// The next request goes to one of those that are left.
+    /// Sends the next request to one of the nodes that are left.
     fn demand(&mut self, outage: Outage, number: u8) {
-        // One node alone can't give a put the two acknowledgements that its bucket's `min_w` wants, and need not
-        // hold what it is asked for.
+        // A node that is alone can't give a put the two acknowledgements that its bucket's `min_w` wants, and need not
+        // hold the key.
         let alone = matches!(outage.away, OutageScope::AllBut(_));
         if number == REQUESTS || alone {
             return self.lift();
@@ -251,7 +251,7 @@ impl World {
                 n: None,
                 w: Quorum::Count(w),
                 pw: Quorum::Default,
-                // What a bucket wants of more nodes than are left can't be done.
+                // A bucket that wants more nodes than are left can't be served.
                 dw,
                 timeout_ms: TIMEOUT_MS,
             }),
@@ -278,7 +278,7 @@ impl World {
         self.after(LOOK_US, Event::Outage);
     }
 
-    /// An answer to the one who asks in an outage and at rest; true if it is to the former.
+    /// Takes an answer to a request of the outage; false if the answer belongs to the gets at rest.
     pub(crate) fn hear_outage(&mut self, heard: u64, response: &ClientResponse) -> bool {
         let Some(outage) = self.plan.outage else { return false };
         let OutageStage::Asking { number, call, write } = self.convergence.outage.stage else {
@@ -302,7 +302,7 @@ impl World {
                 let checked = self.history.check_answer(outage.key, answer, &before, how);
                 self.note(checked);
             }
-            // A limit that clients met before is no want of nodes.
+            // A limit that clients met before is no lack of nodes.
             (ClientResponse::Failed(failure), Some(_))
                 if failure.code == ErrorCode::TooManySiblings => {}
             (other, _) => {
@@ -315,7 +315,7 @@ impl World {
         true
     }
 
-    /// All come back, and the cluster comes to rest.
+    /// Ends the outage: all nodes come back, and the cluster comes to rest.
     fn lift(&mut self) {
         self.convergence.outage.stage = OutageStage::Lifted;
         self.cease();

@@ -1,7 +1,7 @@
-//! What will happen to a cluster from outside, as data: who asks what when, and what breaks when.
+//! The plan of a run: everything that happens to a cluster from outside, as data: requests and faults with their times.
 //!
-//! Invariant: a plan is whole before it runs, so that a failing one can be made smaller by leaving out
-//! operations and faults.
+//! Invariant: a plan is complete before it runs, so that a failing one can be made smaller by leaving out operations
+//! and faults.
 
 mod buckets;
 mod change;
@@ -27,159 +27,159 @@ pub use buckets::{BucketPlan, Quorums};
 pub use change::{Alteration, PlannedChange, Side};
 pub use fault::{Fault, What};
 
-/// Before this, nodes meet, a layout is committed and the bucket is set; no fault, no client.
+/// Time until which nodes meet, a layout is committed and the buckets are set, without faults or clients.
 pub const WARM_UP_US: u64 = 6_000_000;
-/// How long clients and faults go on in a plan made from a seed.
+/// Time for which clients and faults go on in a plan made from a seed.
 pub const SPAN_US: u64 = 60_000_000;
 
-/// The surroundings of one run.
+/// Setting of one run: its cluster, network and disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Those that the first layout has, from 3 on.
+    /// Nodes that the first layout has, at least 3.
     pub nodes: u8,
-    /// Those that may be started later.
+    /// Nodes that may be started later.
     pub spares: u8,
-    /// At least one; keys take turns.
+    /// Buckets of the run, at least one; keys take turns.
     pub buckets: Vec<BucketPlan>,
-    /// Nodes stand in so many zones.
+    /// Number of zones that the nodes are in.
     pub zones: u8,
-    /// How many keys clients use.
+    /// Number of keys that clients use.
     pub keys: u8,
-    /// How many clients there are.
+    /// Number of clients of the run.
     pub clients: u8,
-    /// The weakest thing that an acknowledgement means.
+    /// Weakest durability that an acknowledgement means.
     pub durability: Durability,
-    /// W replicas must sync although `durability` asks for less.
+    /// Whether W replicas must sync although `durability` asks for less.
     pub all_sync: bool,
-    /// The one node whose acknowledged copies may be destroyed.
+    /// Node whose acknowledged copies may be destroyed; the only one.
     pub victim: u8,
-    /// The usual time of a message under way.
+    /// Usual delay of a message.
     pub delay_us: u64,
-    /// Messages lost, of a thousand.
+    /// Lost messages per thousand.
     pub loss_permille: u64,
-    /// Messages that arrive twice, of a thousand.
+    /// Messages per thousand that arrive twice.
     pub duplicate_permille: u64,
-    /// The usual time of one sync.
+    /// Usual time that one sync takes.
     pub sync_us: u64,
-    /// The most background steps a second of each node.
+    /// Most background steps per second of each node.
     pub steps_per_s: u32,
-    /// At some time the victim runs twice: the second process has the place after all others.
+    /// Whether the victim runs twice at some time; the second process has the place after all others.
     pub cloned: bool,
-    /// Some puts expire; then no calendar clock is set.
+    /// Whether some puts expire; then no calendar clock is set.
     pub expires: bool,
 }
 
 impl Setting {
-    /// All nodes that ever run.
+    /// Returns the number of nodes that ever run.
     #[must_use]
     pub fn places(&self) -> u8 {
         self.nodes + self.spares
     }
 
-    /// Which bucket a key is in.
+    /// Returns the number of a key's bucket.
     #[must_use]
     pub fn bucket(&self, key: u8) -> u8 {
         key % self.buckets.len() as u8
     }
 
-    /// The bucket of a key.
+    /// Returns the bucket of a key.
     #[must_use]
     pub fn of_key(&self, key: u8) -> BucketPlan {
         self.buckets[usize::from(self.bucket(key))]
     }
 
-    /// All processes that may run beside one another: a clone has a place of its own.
+    /// Returns the number of processes that may run at the same time: a clone has a place of its own.
     #[must_use]
     pub fn slots(&self) -> u8 {
         self.places() + u8::from(self.cloned)
     }
 
-    /// Which node the process at this place is.
+    /// Returns the identity of the process at this place.
     #[must_use]
     pub fn identity(&self, slot: u8) -> u8 {
         if slot == self.places() { self.victim } else { slot }
     }
 
-    /// The failure domain of a process.
+    /// Returns the zone of the process at this place.
     #[must_use]
     pub fn zone(&self, slot: u8) -> u8 {
         self.identity(slot) % self.zones
     }
 
-    /// What acknowledged writes survive: all that a machine's end leaves, or a process's end.
+    /// Returns the durability that acknowledged writes have: they survive a machine's end, or a process's end.
     #[must_use]
     pub fn level(&self) -> Durability {
         if self.all_sync { Durability::Synced } else { self.durability }
     }
 }
 
-/// What a client does next.
+/// Kind of a client's operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Reads, and keeps the context.
+    /// Get that keeps the context.
     Get,
-    /// Writes without a context.
+    /// Put without a context.
     Put,
-    /// Reads, then writes with the context.
+    /// Get, then a put with its context.
     GetThenPut,
-    /// Writes with the context kept from its last read or write of the key.
+    /// Put with the context kept from the client's last get or put of the key.
     PutKept,
-    /// Writes a tombstone without a context.
+    /// Delete without a context.
     Delete,
-    /// Reads, then deletes with the context.
+    /// Get, then a delete with its context.
     GetThenDelete,
-    /// Deletes with the kept context.
+    /// Delete with the kept context.
     DeleteKept,
-    /// Reads the key's partition, page by page.
+    /// Scan of the key's partition, page by page.
     Scan,
 }
 
-/// One step of one client; its steps follow one another.
+/// Operation of one client; a client's operations follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
-    /// Not before.
+    /// Earliest time of the operation.
     pub at_us: u64,
-    /// Whose.
+    /// Number of the client.
     pub client: u8,
-    /// Which node is asked first.
+    /// Node that is asked first.
     pub via: u8,
-    /// Of which key.
+    /// Number of the key.
     pub key: u8,
-    /// What.
+    /// Kind of the operation.
     pub kind: Kind,
-    /// R of the read, if it is not the bucket's.
+    /// R of the read; `None` for the bucket's own.
     pub r: Option<u8>,
-    /// W of the write, if it is not the bucket's.
+    /// W of the write; `None` for the bucket's own.
     pub w: Option<u8>,
-    /// Primaries alone have to answer, in each active owner set.
+    /// Whether only primaries count, in each active owner set.
     pub strict: bool,
-    /// How long the version lives, if it is a put; `None` for ever.
+    /// Lifetime of the version that a put makes; `None` for ever.
     pub ttl_ms: Option<u32>,
-    /// How long the node may take; the client waits a little longer.
+    /// Time that the node may take; the client waits a little longer.
     pub timeout_ms: u32,
 }
 
-/// All of it.
+/// Plan of a whole run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Where everything else that is left to chance comes from.
+    /// Seed of everything else that is left to chance.
     pub seed: u64,
-    /// Until when clients and faults go on.
+    /// Time at which clients and faults end.
     pub end_us: u64,
-    /// The surroundings.
+    /// Setting of the run.
     pub setting: Setting,
-    /// In the order of time.
+    /// Operations of all clients, in the order of time.
     pub operations: Vec<Operation>,
-    /// In the order of time.
+    /// Faults in the order of time.
     pub faults: Vec<Fault>,
-    /// Of the layout, in the order of time.
+    /// Changes of the layout, in the order of time.
     pub changes: Vec<PlannedChange>,
-    /// What happens once both have ended.
+    /// Outage after the end of clients and faults, if there is one.
     pub outage: Option<Outage>,
 }
 
 impl Plan {
-    /// The plan of a seed, for a cluster of so many nodes, from 3 to 8.
+    /// Makes the plan of a seed, for a cluster of this many nodes, from 3 to 8.
     #[must_use]
     pub fn of(seed: u64, nodes: u8) -> Self {
         let end_us = WARM_UP_US + SPAN_US;
@@ -193,7 +193,7 @@ impl Plan {
         if !changes.is_empty() {
             operations.iter_mut().for_each(|asked| asked.strict = chance.permille(600));
             if chance.permille(300) {
-                // One copy is enough for what a node that was cut off took alone.
+                // One copy suffices for a write that a node took alone while it was cut off.
                 operations.iter_mut().for_each(|asked| {
                     let least = setting.of_key(asked.key).min_w;
                     asked.w = if chance.permille(400) { Some(least) } else { asked.w };
@@ -281,8 +281,8 @@ fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
     operations
 }
 
-/// All of a list in one run, a few in another: what hides behind frequent things shows where these are
-/// left out.
+/// Returns the whole list in one run, and a few of its elements in another: bugs that frequent things hide show where
+/// these are left out.
 fn some_of<T: Copy>(all: &[T], chance: &mut Chance) -> Vec<T> {
     if chance.permille(400) {
         return all.to_vec();

@@ -1,17 +1,17 @@
 //! Admins who give a bucket another N while clients and faults go on.
 //!
-//! Invariant: each goes on until its bucket is so at whichever node it turns to once faults have ceased.
+//! Invariant: each goes on until its bucket has that N at whichever node it asks once faults have ceased.
 
 use crate::admins::{PATIENCE_US, RETRY_US};
 use crate::plan::{BucketPlan, Plan, Quorums};
 use crate::world::{Event, World};
 
-/// By bucket.
+/// Progress of the buckets' changes of N.
 #[derive(Debug)]
 pub(crate) struct Recounts {
-    /// The new N was in force somewhere, and may be so everywhere.
+    /// Whether each bucket's new N was in force somewhere, and may be so everywhere.
     begun: Vec<bool>,
-    /// It stays, or was given up, or there is none.
+    /// Whether each bucket's change is in force or given up, or there is none.
     done: Vec<bool>,
 }
 
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// One try.
+    /// Tries once to set a bucket's new N, through a node that the admin can reach.
     pub(crate) fn try_recount(&mut self, bucket: u8) {
         let place = usize::from(bucket);
         let Some((_, quorums)) = self.plan.setting.buckets[place].later else { return };
@@ -72,15 +72,15 @@ impl World {
         self.after(again_us, Event::Recount(bucket));
     }
 
-    /// The quorums of a key's bucket.
+    /// Returns the present quorums of a key's bucket.
     pub(crate) fn quorums(&self, key: u8) -> Quorums {
         let bucket = self.plan.setting.of_key(key);
         let later = bucket.later.filter(|_| self.is_recounted(key));
         later.map_or(bucket.quorums, |(_, later)| later)
     }
 
-    /// Whether a key's bucket was given another N: what a quorum of the one before acknowledged, or one of a node
-    /// that has not heard of it, need not be met by the very next get, and is there at rest.
+    /// Whether the N of a key's bucket was changed. Writes acknowledged by a quorum under the former N, or through a
+    /// node that has not heard of the new one, need not be met by the very next get; they are there at rest.
     pub(crate) fn is_recounted(&self, key: u8) -> bool {
         self.admins.recounts.begun[usize::from(self.plan.setting.bucket(key))]
     }

@@ -1,15 +1,15 @@
-//! The state of each node's membership on its way to the disk, as the server's saver has it: late, and in place
-//! of the one before.
+//! The state of each node's membership on its way to the disk, as the server's saver has it: late, and in place of the
+//! state before.
 //!
-//! Invariant: what the process ends before is lost, and nothing waits for it.
+//! Invariant: a state that is not saved when the process ends is lost, and nothing waits for it.
 
 use jedlik_protocol::gossip::Delta;
 
 use crate::world::{Event, World};
 
-/// The longest that a save takes.
+/// Longest time that a save takes.
 const FAST_US: u64 = 50_000;
-/// The same on a disk that is slow, and between tries on one that is full.
+/// Longest time on a slow disk, and between tries on a full one.
 const SLOW_US: u64 = 4_000_000;
 
 impl World {
@@ -27,7 +27,7 @@ impl World {
         self.after(after_us, Event::Save { node, life });
     }
 
-    /// The membership's state is stored, or tried again where that is not possible.
+    /// Stores the membership's state, or tries again later if that is not possible.
     pub(crate) fn save(&mut self, node: u8) {
         let place = &mut self.nodes[usize::from(node)];
         let (now, stands_still) = (place.clock.now(self.now_us), place.pauses > 0);

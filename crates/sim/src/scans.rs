@@ -1,7 +1,7 @@
 //! Clients that scan: page after page of one partition, values or keys alone, of one bucket or of all with one N.
 //!
-//! Invariant: a scan that succeeds shows of every key what a get would have to show, and a page shows of every
-//! key what a read of it would show at the node that serves it.
+//! Invariant: a scan that succeeds shows of every key what a get must show, and a page shows of every key what a read
+//! of it at the serving node would show.
 
 use jedlik_protocol::client::{ScanAnswer, ScanMark, ScanOf, ScanRequest, Version};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -13,18 +13,18 @@ use crate::plan::Operation;
 use crate::trace;
 use crate::world::{World, key_index};
 
-/// A client's scan under way.
+/// Scan of a client that is under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Scanning {
-    /// Since when.
+    /// Time at which the scan began.
     pub(crate) since_us: u64,
-    /// The keys of the partition and bucket, and what had been acknowledged of them.
+    /// Keys of the partition and bucket, with their acknowledged writes at that time.
     before: Vec<(u8, Bits)>,
     after: Option<ScanMark>,
     found: Vec<(u8, Vec<Version>)>,
 }
 
-/// A page that a peer has asked for.
+/// Page that a node has asked a peer for.
 #[derive(Debug, Clone)]
 pub(crate) struct AskedPage {
     of: ScanOf,
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// A page has come; the scan as it goes on from there, if it does.
+    /// Takes a page; returns the scan as it goes on from there, or `None` after the last page.
     pub(crate) fn scanned(
         &mut self,
         operation: &Operation,
@@ -93,7 +93,7 @@ impl World {
         None
     }
 
-    /// A peer asks for a page.
+    /// Notes that a peer asks for a page.
     pub(crate) fn note_page(&mut self, (from, id): (u8, u64), request: &PeerRequest) {
         let PeerRequest::Scan { bucket, n, partition, after, .. } = request else { return };
         let of = bucket.clone().map_or(ScanOf::EveryBucket(*n), ScanOf::Bucket);
@@ -101,7 +101,7 @@ impl World {
         self.pages.insert((from, id), AskedPage { of, partition: *partition, after });
     }
 
-    /// A page goes to a peer: a read of each key at this node would show no more.
+    /// Checks a page for a peer: a read of each key at this node must show no more.
     pub(crate) fn check_page(&mut self, node: u8, asked: (u8, u64), response: &PeerResponse) {
         let Some(AskedPage { of, partition, after }) = self.pages.remove(&asked) else { return };
         let PeerResponse::Scanned(told) = response else { return };

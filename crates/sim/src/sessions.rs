@@ -1,6 +1,6 @@
-//! Clients: each does one thing after the other, keeps contexts, and asks again under the same write id.
+//! Clients: each does one operation after the other, keeps contexts, and retries under the same write id.
 //!
-//! Invariant: a write counts as acknowledged only once its client has been told so.
+//! Invariant: a write counts as acknowledged only once its client has got the answer.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +20,13 @@ use crate::plan::{Kind, Operation, Plan};
 use crate::scans::Scanning;
 use crate::world::{Event, World};
 
-/// How often a client asks in all.
+/// Number of attempts that a client makes at most.
 const ATTEMPTS: u8 = 4;
-/// How much longer than the node a client waits.
+/// Time that a client waits in addition to the node's timeout.
 const PATIENCE_US: u64 = 300_000;
-/// How far apart two nodes' calendars are where no clock jumps.
+/// Largest difference between two nodes' calendar clocks if no clock jumps.
 const CLOCKS_APART_US: u64 = 3_000_000;
-/// After a refusal a client asks again after so long.
+/// Pause of a client after a refusal.
 const RETRY_US: u64 = 30_000;
 
 #[derive(Debug, Clone)]
@@ -43,11 +43,11 @@ struct Call {
     attempt: u8,
     stage: CallStage,
     asked_us: u64,
-    /// What had been acknowledged when it was asked.
+    /// Writes of the key that had been acknowledged when the request was sent.
     before: Bits,
 }
 
-/// One client.
+/// State of one client.
 #[derive(Debug)]
 pub(crate) struct Session {
     todo: Vec<Operation>,
@@ -67,7 +67,7 @@ impl World {
         self.sessions.get_mut(usize::from(client))
     }
 
-    /// The next thing that a client does, once it is time.
+    /// Begins a client's next operation, once its time has come.
     pub(crate) fn go_on(&mut self, client: u8) {
         let (now_us, quiet) = (self.now_us, self.convergence.is_quiet());
         let Some(session) = self.session(client) else { return };
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// A node's answer has come.
+    /// Takes a node's answer to a client.
     pub(crate) fn hear(&mut self, client: u8, number: u64, bytes: &Bytes) {
         let Some(Frame::ClientResponse { response, .. }) = self.read(bytes) else { return };
         if usize::from(client) >= self.sessions.len() {
@@ -226,13 +226,13 @@ impl World {
         }
     }
 
-    /// What an acknowledgement promises: see the bound.
+    /// Returns how strong an acknowledgement is, within the bound of the run.
     fn acknowledged(&self, operation: &Operation, answer: &PutAnswer) -> Acknowledged {
         let victim = id(self.plan.setting.victim);
         let own = answer.by.iter().filter(|by| by.stands_in_for.is_none()).count();
         let quorums = self.quorums(operation.key);
         let w = operation.w.unwrap_or(quorums.w);
-        // Once there are several owner sets, the answer does not say how many were primaries in each.
+        // With several owner sets, the answer does not say how many primaries there were in each.
         let by_primaries = if self.admins.moved {
             operation.strict || own == answer.by.len() && w >= quorums.w
         } else {
@@ -274,8 +274,8 @@ impl World {
         self.ask(client, operation, stage, 0);
     }
 
-    /// That there is nothing of a key is for its primaries to say. Once the layout has changed, the answer does not say
-    /// how many there were in each owner set.
+    /// Checks that enough primaries have said that a key is absent. Once the layout has changed, the answer does not
+    /// say how many there were in each owner set.
     fn check_absent(&mut self, operation: &Operation, answer: &GetAnswer) {
         let r = operation.r.unwrap_or(self.quorums(operation.key).r);
         let nothing = answer.versions.is_empty() && answer.context.is_none();
@@ -287,8 +287,8 @@ impl World {
         }
     }
 
-    /// A get may miss what was acknowledged of the writes below this number: copies of the key were destroyed,
-    /// or lie with the other process of a node, and who answers does not know.
+    /// Returns the number of the write below which a get may miss acknowledged writes: copies of the key were
+    /// destroyed, or are with a node's other process, and the node that answers does not know.
     pub(crate) fn may_miss(&self, key: u8) -> usize {
         let owned = self.admins.ever_owned(key, self.plan.setting.victim);
         match owned {
@@ -298,14 +298,14 @@ impl World {
         }
     }
 
-    /// Whether a node that was removed by force has run since then without knowing it: what it says of the past
-    /// ends with its removal, and where R is 1 nobody contradicts it.
+    /// Whether a node that was removed by force has run since this time without knowing it. Its answers lose their
+    /// worth with its removal, and with R of 1 no other node contradicts them.
     pub(crate) fn removed_unawares(&self, since_us: u64) -> bool {
         let ran = |place: &Node| place.running.is_some() || place.missed_us >= since_us;
         self.nodes.iter().any(|place| place.removed && ran(place))
     }
 
-    /// Nothing has come of a call: it is made again elsewhere, or given up.
+    /// Ends a client's wait for a call, which is repeated elsewhere or given up.
     pub(crate) fn lose_patience(&mut self, client: u8, number: u64) {
         let quiet = self.convergence.is_quiet();
         let Some(session) = self.session(client) else { return };
@@ -319,7 +319,7 @@ impl World {
     }
 }
 
-/// How many primaries have to answer, in each active owner set.
+/// Returns the number of primaries that must answer, in each active owner set.
 fn strictly(operation: &Operation, count: u8) -> Quorum {
     if operation.strict { Quorum::Count(count) } else { Quorum::Default }
 }

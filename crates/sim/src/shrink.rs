@@ -1,19 +1,19 @@
-//! Makes a failing plan smaller: leaves out faults and operations as long as the promise stays broken.
+//! The reduction of failing plans: faults and operations are left out as long as the promise stays broken.
 
 use crate::plan::Plan;
 use crate::{Breach, Promise, run};
 
-/// How many events all tries together may have.
+/// Number of events that all tries together may have.
 const EVENTS: u64 = 40_000_000;
 
 struct Shrinking {
     plan: Plan,
     promise: Promise,
-    /// What is left of [`EVENTS`].
+    /// Number of events that is left of [`EVENTS`].
     events: u64,
 }
 
-/// The smallest plan found that breaks the promise that `plan` breaks, which is `breach`.
+/// Returns the smallest plan found that breaks the same promise as `plan`, whose breach is `breach`.
 #[must_use]
 pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
     let mut shrinking = Shrinking { plan: plan.clone(), promise: breach.promise, events: EVENTS };
@@ -65,7 +65,7 @@ impl Shrinking {
         }
     }
 
-    /// Without a noise that need not be there.
+    /// Removes noise from the plan's setting that the breach does not need.
     fn calm(&mut self) {
         self.try_plan(|plan| plan.setting.loss_permille = 0);
         self.try_plan(|plan| plan.setting.duplicate_permille = 0);

@@ -8,12 +8,12 @@ use jedlik_replica::has_left;
 use crate::faults::UPKEEP_US;
 use crate::world::{Event, World};
 
-/// How long a stopping node waits for its requests.
+/// Time that a stopping node waits for its requests.
 const DRAIN_LIMIT_US: u64 = 5_000_000;
 const DRAIN_CHECK_US: u64 = 20_000;
 
 impl World {
-    /// A node tells how much it holds, or leaves.
+    /// Makes a node report how much it holds, or leave.
     pub(crate) fn keep_up(&mut self, node: u8) {
         let place = &mut self.nodes[usize::from(node)];
         let (now, life) = (place.clock.now(self.now_us), place.life);
@@ -36,8 +36,7 @@ impl World {
         self.after(UPKEEP_US, Event::Upkeep { node, life });
     }
 
-    /// Whether everybody whom the node was told to turn to is gone. Its log says so, and then somebody has to
-    /// tell it of others.
+    /// Whether all of the node's seeds are gone. Its log says so, and then somebody must tell it of others.
     fn has_lost_its_seeds(&self, node: u8) -> bool {
         let gone = |seed: &u8| {
             let place = &self.nodes[usize::from(*seed)];
@@ -46,8 +45,7 @@ impl World {
         self.nodes[usize::from(node)].seeds.iter().all(gone)
     }
 
-    /// A node that holds nothing any more, as another one knows, goes for good, once it has answered those
-    /// who wait.
+    /// Ends a node for good once it holds nothing any more, as another one knows, and has answered its waiting callers.
     pub(crate) fn leave(&mut self, node: u8) {
         self.say(node, || "leaves".into());
         let place = &mut self.nodes[usize::from(node)];
@@ -58,7 +56,7 @@ impl World {
         self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
     }
 
-    /// A node whose disk lacks a life that the cluster remembers starts again, without what was on it.
+    /// Restarts a node whose disk lacks a life that the cluster remembers, without its data.
     pub(crate) fn forget(&mut self, node: u8, forgotten: &MemberRecord) {
         self.nodes[usize::from(node)].forget(forgotten);
         self.hang_up(node, 10_000);

@@ -1,7 +1,6 @@
-//! What a replica wants stored: noted in the history, taken by the disk, told to the replica.
+//! The changes that a replica wants stored: noted in the history, taken by the disk, answered to the replica.
 //!
-//! Invariant: whatever the disk refuses is answered at once; everything else once it is as durable as
-//! was asked.
+//! Invariant: a change that the disk refuses is answered at once; every other one once it is as durable as was asked.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::client::ClientRequest;
@@ -15,7 +14,7 @@ use crate::trace;
 use crate::world::{World, key_index};
 
 impl World {
-    /// A put is refused before it is minted where its record could not be stored.
+    /// Whether a put is to be refused before it is minted, since its record could not be stored.
     pub(crate) fn lacks_room_for(&self, node: u8, request: &ClientRequest) -> bool {
         let condition = &self.nodes[usize::from(node)].disk.condition;
         condition.no_room > 0 && matches!(request, ClientRequest::Put(_))
@@ -36,7 +35,7 @@ impl World {
         self.give(node, now, Input::Recalled(Recalled { ticket, looked, records }));
     }
 
-    /// Carries out a change.
+    /// Carries out a change of the replica's, and checks it.
     pub(crate) fn store(&mut self, node: u8, now: Now, output: Output) {
         match output {
             Output::Apply { ticket, key, record, durability } => {
@@ -92,7 +91,7 @@ impl World {
         }
     }
 
-    /// What a node has minted follows all that it holds as it stores it, where the last write wins.
+    /// Checks that a minted record is later than all that its node holds, in a bucket where the last write wins.
     fn check_follows(&mut self, node: u8, key: &PlacedKey, minted: &StoredRecord) {
         let about = key_index(&key.key).unwrap_or_default();
         if minted.local.is_none() || !self.history.shows_latest(about) {
@@ -109,7 +108,7 @@ impl World {
 
     fn observe(&mut self, node: u8, key: &PlacedKey, stored: &StoredRecord, what: &str) {
         let about = key_index(&key.key).unwrap_or_default();
-        // Most are copies of what was observed before, which tells nothing new.
+        // Most are copies of records observed before, which tell nothing new.
         if !self.history.is_new(about, &stored.record) && !self.log.is_told() {
             return;
         }
@@ -122,8 +121,8 @@ impl World {
         self.note(observed);
     }
 
-    /// A record makes way, or a part of its clock: each kind is held to its own rule. What is dead may go from who is no
-    /// owner since it was asked, and what others alone own need not be dead.
+    /// Checks a record that is replaced or removed, by the rule of its kind. A dead record may go at a node that is no
+    /// longer an owner; one that others alone own need not be dead.
     fn revises(&mut self, node: u8, key: &PlacedKey, expected: Digest, by: &Revision) {
         let held = self.nodes[usize::from(node)].disk.holding(key).record;
         let held = held.filter(|held| held.record.digest() == expected);
@@ -153,8 +152,8 @@ impl World {
         }
     }
 
-    /// A value on a node's disk that a dead record has seen, and that an end of its machine may bring
-    /// back after `by` has forgotten the record.
+    /// Returns a value on a node's disk that a dead record has seen, and that an end of its machine may bring back
+    /// after `by` has forgotten the record.
     fn older(&self, of: u8, by: u8, key: &PlacedKey, dead: &Record) -> Option<String> {
         let setting = &self.plan.setting;
         if setting.level() < Durability::Synced && of != setting.victim {
@@ -168,8 +167,8 @@ impl World {
         let judged_ms = self.judged_ms(place);
         let held = |dot| dead.siblings().iter().any(|sibling| sibling.dot == dot);
         let covered = |dot| dead.clock().covers(dot) && !held(dot);
-        // The first to forget it tells nobody before that has reached its disk, and its journal keeps to the order: so its
-        // record is of that time only while the others still hold the dead one.
+        // The first node to forget a record tells nobody before that is on its disk, and its journal keeps the order:
+        // so its record is from that time only while the others still hold the dead one.
         let record =
             place.disk.synced(key).filter(|_| of != by || !self.others_hold(by, key, dead));
         let hints = place.disk.hints_synced(key);
@@ -217,15 +216,16 @@ impl World {
         self.give(node, now, Input::Applied { ticket, result: Err(fault) });
     }
 
-    /// Whether `node` owns the key as `by` sees it. Of two rivals the one that this node does not know may have
-    /// owners who are yet to take over.
+    /// Whether `node` owns the key in the view of `by`. Of two rival layouts, the one that this node does not know may
+    /// have owners that have yet to take over.
     fn owns_as_seen_by(&self, by: u8, key: u8, node: u8) -> bool {
         let running = self.nodes[usize::from(by)].running.as_ref();
         let view = running.map(|running| running.membership.view());
         view.is_some_and(|view| self.owners_under(&view, key).contains(&node))
     }
 
-    /// A hint goes only once its target has on disk what is in it, or its holder has it as a record.
+    /// Checks that a hint is released only once its target has its contents on disk, or its holder has them as a
+    /// record.
     fn check_release(&mut self, node: u8, target: NodeId, key: &PlacedKey, digest: Digest) {
         let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
@@ -245,8 +245,8 @@ impl World {
         };
         let lacks =
             |held: &Record| hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot));
-        // Where the target does not own the key any more, the holder has made it a record of its own, or
-        // the target has handed it on, perhaps before the holder heard of another N.
+        // If the target no longer owns the key, the holder has made the hint a record of its own, or the target has
+        // handed it on, perhaps before the holder heard of another N.
         let owns = self.owns_as_seen_by(node, about, of) && self.owns_as_seen_by(of, about, of);
         let others_own = self.admins.moved || self.is_recounted(about);
         let adopted = others_own && (!lacks(&held_by(node)) || !owns);

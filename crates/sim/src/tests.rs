@@ -2,7 +2,7 @@
 
 use crate::{Plan, WARM_UP_US, run};
 
-/// A plan that ends early, since tests are not built to be fast.
+/// Returns a plan that ends early, since test builds are slow.
 fn short(seed: u64) -> Plan {
     let plan = Plan::of(seed, 5);
     Plan { end_us: WARM_UP_US + 8_000_000, ..plan }

@@ -1,4 +1,4 @@
-//! Messages in words, for the narration.
+//! Messages in words, for the trace.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::EncodedRecord;
@@ -13,7 +13,7 @@ fn encoded(bytes: &EncodedRecord) -> String {
     bytes.decode().map_or_else(|error| format!("{error}"), |held| record(&held))
 }
 
-/// The key that a request is about.
+/// Returns the number of the key that a request is about, if it is about one.
 pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
     match request {
         PeerRequest::Write { key, .. }
@@ -34,7 +34,7 @@ pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
     }
 }
 
-/// A request to a peer.
+/// Describes a request to a peer.
 pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
     let what = match request {
         PeerRequest::Write { record, durability, .. } => {
@@ -63,7 +63,7 @@ pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
     format!("-> n{}: {what}", to.0)
 }
 
-/// The answer to a peer.
+/// Describes the answer to a peer.
 pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
     let what = match response {
         PeerResponse::Written => "stored".into(),
@@ -90,7 +90,7 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
     format!("-> n{}: {what}", to + 1)
 }
 
-/// The answer to a client.
+/// Describes the answer to a client.
 pub(crate) fn answer(response: &ClientResponse) -> String {
     match response {
         ClientResponse::Got(got) => {

@@ -1,4 +1,4 @@
-//! A cluster in virtual time: the queue of events, and what each of them sets off.
+//! A cluster in virtual time: the queue of events, and the effects of each.
 //!
 //! Invariant: events happen in the order of (time, when they were queued), and nothing else makes one.
 
@@ -24,10 +24,10 @@ use crate::plan::{BucketPlan, Plan, WARM_UP_US};
 use crate::scans::AskedPage;
 use crate::sessions::Session;
 
-/// Some fifty times what a run needs: nodes that answer one another for ever reach it.
+/// Most events of a run, some fifty times what one needs: nodes that answer one another for ever reach it.
 const MOST_EVENTS: u64 = 5_000_000;
 
-/// Something that happens at a time.
+/// Event at a virtual time.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A frame reaches a node, if its connection still stands.
@@ -36,31 +36,31 @@ pub(crate) enum Event {
     Request { to: u8, client: u8, call: u64, bytes: Bytes },
     /// A node's answer reaches a client.
     Answer { client: u8, call: u64, bytes: Bytes },
-    /// A node's transport gives a peer up.
+    /// A node's transport gives up a peer.
     Lost { node: u8, peer: u8, epoch: u32 },
-    /// Nothing has come through from one to the other for long.
+    /// Nothing has come through from one node to the other for long.
     Silence { from: u8, to: u8 },
-    /// A node's machines want to be called.
+    /// A node's machines are to be called.
     Wake { node: u8, life: u32 },
-    /// A node's disk has done something.
+    /// A node's disk has completed a step.
     Disk { node: u8, life: u32, step: Step },
     /// The state of a node's membership reaches its disk, or does not.
     Save { node: u8, life: u32 },
     /// A node's process starts.
     Start { node: u8 },
-    /// A stopping node looks whether it is done.
+    /// A stopping node checks whether it is done.
     Drain { node: u8, life: u32, until_us: u64 },
     /// A fault of the plan begins.
     Fault(usize),
-    /// It ends.
+    /// A fault of the plan ends.
     FaultEnd(usize),
     /// A client goes on with its plan.
     Session { client: u8 },
     /// A client's patience with a call ends.
     Patience { client: u8, call: u64 },
-    /// A node looks at how much it holds, and whether it may leave.
+    /// A node checks how much it holds, and whether it may leave.
     Upkeep { node: u8, life: u32 },
-    /// An admin's work before anything else, by number.
+    /// An admin takes this step of the set-up, before anything else.
     Setup(u8),
     /// An admin tries a change of the plan, or tries it again.
     Change(usize),
@@ -70,13 +70,13 @@ pub(crate) enum Event {
     Decide { node: u8 },
     /// Faults and clients end.
     Quiet,
-    /// A step of the outage.
+    /// The outage takes a step.
     Outage,
-    /// The cluster at rest is looked at.
+    /// The cluster at rest is checked.
     Audit,
 }
 
-/// The streams of chance that belong to no part alone.
+/// Streams of randomness that several parts share.
 #[derive(Debug)]
 pub(crate) struct Chances {
     pub(crate) disk: Chance,
@@ -87,41 +87,41 @@ pub(crate) struct Chances {
     pub(crate) saves: Chance,
 }
 
-/// What was done to the victim.
+/// Damage to the victim in a run.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
-    /// Acknowledged copies were destroyed.
+    /// Whether acknowledged copies were destroyed.
     pub(crate) destroyed: bool,
-    /// Of writes below this number its copies may be destroyed without its knowing: what was acknowledged
-    /// before it was durable went with a process or a machine, and the node goes on as if it held all.
+    /// Number of the write below which its copies may be destroyed without its knowing. Writes acknowledged before they
+    /// were durable were lost with a process or machine, and the node goes on as if it held them.
     pub(crate) unnoticed: usize,
-    /// A record was changed behind its node's back.
+    /// Whether a record was changed behind its node's back.
     pub(crate) rotted: bool,
 }
 
-/// What a run was worth.
+/// Size of a run, or of several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Virtual time, in microseconds.
+    /// Virtual time in microseconds.
     pub virtual_us: u64,
-    /// Events.
+    /// Number of events that happened.
     pub events: u64,
     /// Puts and deletes that were acknowledged.
     pub acknowledged: u64,
     /// Gets that were answered.
     pub gets: u64,
-    /// How long clusters took to come to rest, in microseconds.
+    /// Time that clusters took to come to rest, in microseconds.
     pub settling_us: u64,
     /// Layouts that were committed after the first.
     pub layouts: u64,
-    /// Partitions of which a node's records were dropped.
+    /// Partitions whose records a node dropped.
     pub dropped: u64,
     /// Clock entries that were truncated: after one, overwritten versions may come back.
     pub truncated: u64,
 }
 
 impl Counts {
-    /// The sum of two runs.
+    /// Returns the sum of two runs' counts.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -137,18 +137,18 @@ impl Counts {
     }
 }
 
-/// A run that has ended.
+/// Result of a run that has ended.
 #[derive(Debug)]
 pub struct Run {
-    /// The promise that was not kept, if one was not.
+    /// Breach that ended the run; `None` if every promise was kept.
     pub breach: Option<Breach>,
-    /// What happened, if that was asked for.
+    /// Trace of the run; empty unless it was asked for.
     pub lines: Vec<Line>,
-    /// How much happened.
+    /// Size of the run.
     pub counts: Counts,
 }
 
-/// A cluster and everything around it.
+/// Cluster with everything around it: network, clients, admins, plan and checks.
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) now_us: u64,
@@ -158,7 +158,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) sessions: Vec<Session>,
     pub(crate) calls: u64,
-    /// Pages of scans that nodes have been asked for by others.
+    /// Pages of scans that nodes have asked one another for.
     pub(crate) pages: BTreeMap<(u8, u64), AskedPage>,
     pub(crate) history: History,
     pub(crate) log: Log,
@@ -170,7 +170,7 @@ pub(crate) struct World {
     pub(crate) counts: Counts,
 }
 
-/// Runs a plan to its end or to the first breach; keeps a trace if asked to.
+/// Runs a plan to its end or to the first breach; keeps a trace if `told`.
 #[must_use]
 pub fn run(plan: &Plan, told: bool) -> Run {
     let mut world = World::new(plan.clone(), told);
@@ -256,7 +256,7 @@ impl World {
         self.after(self.plan.end_us, Event::Quiet);
     }
 
-    /// Has something happen after a time.
+    /// Queues an event to happen after a time.
     pub(crate) fn after(&mut self, us: u64, event: Event) {
         self.queued += 1;
         self.queue.insert((self.now_us + us, self.queued), event);
@@ -293,7 +293,7 @@ impl World {
             Event::Save { node, life } if self.nodes[usize::from(node)].life == life => {
                 self.save(node);
             }
-            // Of a process that has ended.
+            // The event was for a process that has ended.
             Event::Wake { .. } | Event::Disk { .. } | Event::Save { .. } => {}
             Event::Start { node } => self.start(node),
             Event::Drain { node, life, until_us } => self.drain(node, life, until_us),
@@ -315,7 +315,7 @@ impl World {
         }
     }
 
-    /// A line about a node.
+    /// Adds a line about a node to the trace.
     pub(crate) fn say(&mut self, node: u8, text: impl FnOnce() -> String) {
         self.log.say(self.now_us, Some(node), None, text);
     }
@@ -331,19 +331,19 @@ impl World {
         }
     }
 
-    /// Where a key lies.
+    /// Returns a key of the run with its place in the ring.
     pub(crate) fn placed(&self, key: u8) -> PlacedKey {
         self.placed_key(self.history.key(key).clone())
     }
 
-    /// The same, of a key by its name.
+    /// Returns any key with its place in the ring.
     pub(crate) fn placed_key(&self, key: Key) -> PlacedKey {
         let partitions = PartitionCount::new(PARTITIONS).expect("a power of two");
         PlacedKey::new(CLUSTER, partitions, key)
     }
 }
 
-/// Which of the run's keys it is.
+/// Returns the number of the run's key with this name.
 pub(crate) fn key_index(key: &Key) -> Option<u8> {
     key.key().first().map(|byte| byte - b'0')
 }

@@ -1,6 +1,6 @@
-//! What the end of a process, of a machine or of a disk leaves, and a copy has.
+//! The remains of a disk after the end of a process, of a machine or of the disk itself, and in a copy.
 //!
-//! Invariant: what was synced survives all but the loss of the disk.
+//! Invariant: synced changes survive everything but the loss of the disk.
 
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
 
@@ -9,7 +9,7 @@ use crate::chance::Chance;
 use crate::contents::Contents;
 
 impl Disk {
-    /// The process ends: a part of what was on its way got through.
+    /// Ends the process: a part of the changes on their way got through.
     pub(crate) fn end_process(&mut self, chance: &mut Chance) {
         self.end_keeping(chance);
         let through = chance.below(self.group.len() as u64 + 1) as usize;
@@ -22,14 +22,14 @@ impl Disk {
         self.busy = false;
     }
 
-    /// The machine ends: a part of what was not synced got through, the last one torn.
+    /// Ends the machine: a part of the changes that were not synced got through, the last one torn.
     pub(crate) fn end_machine(&mut self, chance: &mut Chance) {
         self.end_process(chance);
         let through = chance.below(self.written.len() as u64 + 1) as usize;
         self.written.truncate(through);
     }
 
-    /// The process stops cleanly: everything goes into the engine.
+    /// Stops the process cleanly: everything goes into the engine.
     pub(crate) fn close(&mut self) {
         self.close_keeping();
         self.synced = std::mem::take(&mut self.memory);
@@ -39,7 +39,7 @@ impl Disk {
         self.busy = false;
     }
 
-    /// The process starts: the journal is replayed into the engine.
+    /// Starts the process: the journal is replayed into the engine.
     pub(crate) fn open(&mut self) {
         for entry in std::mem::take(&mut self.written) {
             self.synced.carry_out(&entry.operation);
@@ -49,7 +49,7 @@ impl Disk {
         self.changed = self.memory.held().map(|(target, _)| *target).collect();
     }
 
-    /// What an end of the machine, at its best, leaves of it.
+    /// Returns the disk as an end of the machine would leave it at best.
     pub(crate) fn copied(&self) -> Self {
         let mut synced = self.synced.clone();
         self.written.iter().for_each(|entry| synced.carry_out(&entry.operation));
@@ -57,14 +57,14 @@ impl Disk {
         Self { synced, damaged, votes, lost_past: self.lost_past, ..Self::new(self.sync_us) }
     }
 
-    /// Is emptied, and what it held lies aside.
+    /// Empties the disk, and sets its contents aside.
     pub(crate) fn set_aside(&mut self) {
         let held = self.copied().synced.records;
         self.wipe();
         self.aside = Some(held);
     }
 
-    /// Those of `wanted` that lie aside just so.
+    /// Returns those of `wanted` whose records were set aside.
     pub(crate) fn recall(
         &self,
         wanted: Vec<(PlacedKey, Digest)>,
@@ -76,12 +76,12 @@ impl Disk {
         held.collect()
     }
 
-    /// Loses everything.
+    /// Loses everything on the disk, and the votes with it.
     pub(crate) fn wipe(&mut self) {
         self.replace(Self::new(self.sync_us));
     }
 
-    /// Holds what another one did; the device is the same.
+    /// Replaces the contents by another disk's; the device and its faults stay.
     pub(crate) fn replace(&mut self, by: Self) {
         let condition = std::mem::take(&mut self.condition);
         *self = Self { condition, ..by };

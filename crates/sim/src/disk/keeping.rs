@@ -1,18 +1,18 @@
-//! What a node has no vote for, on its way to the engine, as the server's shards have it written.
+//! The row of partitions without votes on its way to the engine, as the server's shards have it written.
 //!
-//! Invariant: as there: while votes that were lost are not on the disk, nothing else gets there.
+//! Invariant: as in the server, nothing else reaches the disk while the loss of votes has not.
 
 use super::Disk;
 use crate::chance::Chance;
 
-/// One row: the bytes, and whether votes are lost by it.
+/// Row of partitions without votes, and whether it records the loss of votes.
 #[derive(Debug, Clone)]
 struct Row {
     votes: Vec<u8>,
     loses: bool,
 }
 
-/// The row that is being written, and the one after it.
+/// Row that is being written, and the one after it.
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
     under_way: Option<Row>,
@@ -30,26 +30,26 @@ impl Keeping {
 }
 
 impl Disk {
-    /// Has written down what has no vote.
+    /// Has the row of partitions without votes written, in place of any that waits.
     pub(crate) fn keep_votes(&mut self, votes: Vec<u8>, loses: bool) {
         let loses = loses || self.keeping.next.as_ref().is_some_and(|next| next.loses);
         self.keeping.next = Some(Row { votes, loses });
     }
 
-    /// Sets the engine to work; how long that takes.
+    /// Starts writing the row that waits, and returns the time that it takes.
     pub(crate) fn begin_row(&mut self, chance: &mut Chance) -> Option<u64> {
         if self.keeping.under_way.is_some() {
             return None;
         }
         self.keeping.under_way = Some(self.keeping.next.take()?);
-        // The journal may be at something of which it is told apart.
+        // The journal may be in a step of its own, which has its own pace.
         let stuck = self.stuck;
         let us = self.pace(chance);
         self.stuck |= stuck;
         Some(us)
     }
 
-    /// The engine has the row. A past that was lost is told by it from now on.
+    /// Ends the write: the engine has the row, which records a lost past from now on.
     pub(super) fn row_kept(&mut self) {
         if let Some(row) = self.keeping.under_way.take() {
             self.votes = Some(row.votes);
@@ -57,7 +57,7 @@ impl Disk {
         }
     }
 
-    /// The process ends: what is under way got through, or not.
+    /// Ends the process: the row under way got through, or not.
     pub(super) fn end_keeping(&mut self, chance: &mut Chance) {
         if self.keeping.under_way.is_some() && chance.below(2) == 0 {
             self.row_kept();
@@ -65,7 +65,7 @@ impl Disk {
         self.keeping = Keeping::default();
     }
 
-    /// The process stops cleanly: it waits for the last row.
+    /// Stops the process cleanly, after the last row was written.
     pub(super) fn close_keeping(&mut self) {
         let Keeping { under_way, next } = std::mem::take(&mut self.keeping);
         self.keeping.under_way = next.or(under_way);

@@ -1,6 +1,6 @@
 //! Records and hints that fail their checksums.
 //!
-//! Invariant: only what is in the engine alone rots; a journal that still has it is read instead.
+//! Invariant: only records that are in the engine alone rot; a record that the journal still has is read from there.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Durability, PlacedKey};
@@ -10,7 +10,7 @@ use super::{Disk, Entry};
 use crate::contents::{DiskOperation, Edit};
 
 impl Disk {
-    /// Damages a record, if it is in the engine alone; whether it is.
+    /// Damages a record if it is in the engine alone; returns whether it did.
     pub(crate) fn rot(&mut self, key: &PlacedKey) -> bool {
         if self.is_journalled(key) || self.synced.records.remove(key).is_none() {
             return false;
@@ -31,7 +31,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Has all hints that are in the engine alone fail their checksums; whether there are any.
+    /// Makes all hints that are in the engine alone fail their checksums; returns whether there were any.
     pub(crate) fn rot_hints(&mut self) -> bool {
         let kept = self.synced.held().filter(|name| self.memory.held().any(|held| held == *name));
         let rotten: Vec<_> = kept.filter(|(_, key)| !self.is_journalled(key)).cloned().collect();
@@ -39,12 +39,12 @@ impl Disk {
         !rotten.is_empty()
     }
 
-    /// Hints that were not removed meanwhile can be read again: the device, not the medium, was at fault.
+    /// Makes hints readable again that were not removed meanwhile: the device was at fault, not the medium.
     pub(crate) fn read_hints_again(&mut self) {
         self.unreadable.clear();
     }
 
-    /// Which of a key's hints can be read, and whether there are others.
+    /// Returns the readable ones of a key's hints, and whether there are others.
     pub(super) fn readable(&self, key: &PlacedKey, mut hints: Vec<Hint>) -> (Vec<Hint>, bool) {
         let all = hints.len();
         if !self.unreadable.is_empty() {
@@ -54,7 +54,7 @@ impl Disk {
         (hints, some_lost)
     }
 
-    /// Removes a hint that nobody can read; who asks for the hints' totals is told.
+    /// Removes an unreadable hint, which changes the hints' totals.
     pub(super) fn discard(&mut self, target: NodeId, key: &PlacedKey) {
         let name = (target, key.clone());
         self.unreadable.remove(&name);
@@ -65,7 +65,7 @@ impl Disk {
         self.unsent.push(Entry { operation, waiting: None });
     }
 
-    /// Whether a hint was removed because it could not be read. The journal has that before all that follows.
+    /// Whether a hint was removed because it could not be read. The journal has that before everything that follows.
     pub(crate) fn has_discarded(&self, target: NodeId, key: &PlacedKey) -> bool {
         self.discarded.contains(&(target, key.clone())) && self.memory.hint(target, key).is_none()
     }

@@ -1,6 +1,6 @@
-//! What a get shows, and what is left at rest, held against the promises.
+//! Checks of gets' answers, and of the records at rest, against the promises.
 //!
-//! Invariant: an acknowledged write is there, or a version that has seen it, or that is later where the last write wins.
+//! Invariant: an acknowledged write is there, or a version that has seen it, or a later one where the last write wins.
 
 use jedlik_protocol::Record;
 use jedlik_protocol::client::GetAnswer;
@@ -10,11 +10,11 @@ use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 
 impl History {
-    /// Holds a get's answer against the promises. `before` was acknowledged before it was asked; where
-    /// `certain` is false, the get need not have met those that hold it.
+    /// Checks a get's answer against the promises. `before` holds the writes acknowledged before it was sent; unless
+    /// `certain`, the get need not have met replicas that hold them.
     ///
     /// # Errors
-    /// The first that is broken.
+    /// The first promise that is broken.
     pub fn check_answer(
         &self,
         key: u8,
@@ -35,7 +35,7 @@ impl History {
         Ok(seen)
     }
 
-    /// Holds what is left at rest against the promises.
+    /// Checks a key's record at rest against the promises.
     pub(crate) fn check_rest(&self, key: u8, record: &Record, before: &Bits) -> Result<(), Breach> {
         let dots = record.siblings().iter().filter_map(|s| self.by_dot.get(&(key, s.dot)));
         let shown: Vec<usize> = dots.copied().collect();

@@ -1,8 +1,8 @@
-//! Keys of which clients see the version written last, whatever else there is.
+//! Keys of which clients see only the version written last, whatever others there are.
 //!
-//! Invariant: of two acknowledged writes the later one stays. A version is later by what its coordinator noted, which
-//! is later than all that its client had seen and all that it replaced; so whatever was written before the version that
-//! is shown has been lost to it.
+//! Invariant: of two acknowledged writes the later one stays. A version's time comes from its coordinator, and is later
+//! than all that its client had seen and all that it replaced; so every version written before the one shown has lost
+//! to it.
 
 use jedlik_protocol::{Blob, Context, Record, Sibling};
 use jedlik_vclock::Dot;
@@ -12,12 +12,12 @@ use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 
 impl History {
-    /// Clients see the latest version of this key alone.
+    /// Marks a key as one of which clients see the latest version alone.
     pub(crate) fn show_latest(&mut self, key: u8) {
         self.latest.insert(key, None);
     }
 
-    /// A version of this write is met first: it has to be later than all that the write had seen.
+    /// Checks a version when it is first met: it must be later than all that its write had seen.
     pub(super) fn check_later(&self, key: u8, write: usize, order: Order) -> Result<(), Breach> {
         if !self.shows_latest(key) {
             return Ok(());
@@ -35,7 +35,7 @@ impl History {
         Err(Breach::new(Promise::LaterThanSeen, key, what))
     }
 
-    /// A coordinator stores what it has minted: new versions are later than all that it holds.
+    /// Checks the record that a coordinator has minted: new versions must be later than all that it holds.
     pub(crate) fn check_follows(
         &self,
         key: u8,
@@ -61,7 +61,7 @@ impl History {
         self.latest.contains_key(&key)
     }
 
-    /// The writes that the latest of these versions has won over. None where all are shown.
+    /// Returns the writes that the latest of these versions has won over; none for a key that shows all siblings.
     pub(super) fn won_over<'a>(&self, key: u8, versions: impl Iterator<Item = &'a usize>) -> Bits {
         let mut seen = Seen::default();
         let Some(collected) = self.latest.get(&key) else { return seen.writes };
@@ -69,14 +69,14 @@ impl History {
             versions.map(|version| self.versions[*version].order).max().max(Some(*collected));
         let older = |version: &usize| Some(self.versions[*version].order) <= latest;
         let of_key = self.dots_of(key).map(|(_, version)| version);
-        // What one had seen goes with it: that may be a write which was minted and replaced before it was sent.
+        // A loser's past is lost with it: that may be a write that was minted and replaced before it was sent.
         of_key.filter(older).for_each(|version| self.see(&mut seen, version));
         seen.writes
     }
 
-    /// A write was acknowledged with this context, and what was acknowledged was in no record: its coordinator had minted a
-    /// later one on top of it before either was sent. That one, the next under one of the context's actors, has replaced it,
-    /// though another attempt of the same write may be sent by somebody else.
+    /// Notes, if the acknowledged version is in no record, the version that replaced it. Its coordinator had minted a
+    /// later one on top of it before either was sent: that is the next one under one of the context's actors. Another
+    /// attempt at the same write may still be sent by another node.
     pub(crate) fn replaced_unsent(&mut self, key: u8, write: usize, token: &Blob) {
         if !self.shows_latest(key) {
             return;

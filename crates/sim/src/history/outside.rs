@@ -1,12 +1,12 @@
-//! A history of a cluster that can't be looked into: known from what its clients were told alone.
+//! A history of a cluster that can't be looked into: it is made only from the answers to clients.
 //!
-//! Invariant: what can't be known counts for the cluster, so that a breach is one whatever happened inside.
+//! Invariant: unknowns count in the cluster's favour, so that a breach is one whatever happened inside.
 
 use super::{History, Version};
 use crate::breach::{Breach, Promise};
 
 impl History {
-    /// A get's answer shows a version, known by its tag, with a write's value.
+    /// Notes that a get's answer shows a version, identified by its tag, with a write's value.
     ///
     /// # Errors
     /// The tag has come with another write before.
@@ -24,15 +24,15 @@ impl History {
         Err(Breach::new(Promise::OneDotOneWrite, key, what))
     }
 
-    /// A delete may have been done, and then been forgotten with all that it had
-    /// seen. Neither has to be there from now on.
+    /// Notes that a delete may have been applied, and been forgotten with everything that it had seen: from now on none
+    /// of it has to be there.
     pub fn collect_delete(&mut self, key: u8, delete: usize) {
         let collected = &mut self.collected[usize::from(key)];
         collected.insert(delete);
         collected.extend(&self.writes[delete].seen.writes);
     }
 
-    /// A clock was as long as it may get.
+    /// Notes that a clock was as long as it may get.
     pub fn truncate(&mut self, key: u8) {
         self.truncated[usize::from(key)] = true;
     }

@@ -1,7 +1,6 @@
-//! What a scan shows of a key, held against the promises.
+//! Checks of what a scan shows of a key against the promises.
 //!
-//! Invariant: a scan leaves out what is dead and tells nothing of it, so that any delete and whatever has expired
-//! may be why a key is not there.
+//! Invariant: a scan leaves out dead versions and does not say so, so any delete or expiry may explain a key's absence.
 
 use jedlik_protocol::client::Version;
 
@@ -10,10 +9,10 @@ use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 
 impl History {
-    /// Holds what a scan shows of a key against the promises; as [`Self::check_answer`].
+    /// Checks what a scan shows of a key against the promises, as [`Self::check_answer`] does for a get.
     ///
     /// # Errors
-    /// The first that is broken.
+    /// The first promise that is broken.
     pub(crate) fn check_scanned(
         &self,
         key: u8,

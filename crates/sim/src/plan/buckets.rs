@@ -1,42 +1,42 @@
-//! The buckets of a plan: of how many replicas, with which quorums.
+//! The buckets of a plan, with their numbers of replicas and quorums.
 //!
 //! Invariant: R + W > N in each, and W is more than one, so that one disk may be lost.
 
 use super::{SPAN_US, WARM_UP_US};
 use crate::chance::Chance;
 
-/// N, R and W.
+/// Quorums N, R and W of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quorums {
-    /// Replicas of each key.
+    /// Number of replicas of each key.
     pub n: u8,
-    /// How many must answer a get.
+    /// Number of replicas that must answer a get.
     pub r: u8,
-    /// How many must acknowledge a put.
+    /// Number of replicas that must acknowledge a put.
     pub w: u8,
 }
 
-/// One bucket.
+/// Bucket of a plan, with its changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketPlan {
-    /// As the run begins.
+    /// Quorums at the beginning of the run.
     pub quorums: Quorums,
-    /// The least W that a put may ask for; 1 or 2.
+    /// Least W that a put may ask for; 1 or 2.
     pub min_w: u8,
-    /// From when on an admin sets other quorums, and which.
+    /// Time at which an admin sets other quorums, and those quorums.
     pub later: Option<(u64, Quorums)>,
-    /// Clients see the version written last alone.
+    /// Whether clients see only the version written last.
     pub last_write_wins: bool,
 }
 
 impl BucketPlan {
-    /// What the bucket is called at this place.
+    /// Returns the name of the bucket with this number.
     #[must_use]
     pub fn name(place: u8) -> String {
         format!("b{place}")
     }
 
-    /// The most replicas that a key has.
+    /// Returns the most replicas that a key of the bucket ever has.
     #[must_use]
     pub fn most_n(&self) -> u8 {
         self.later.map_or(0, |(_, later)| later.n).max(self.quorums.n)
@@ -48,14 +48,14 @@ const OF_THREE: [Quorums; 5] = [USUAL, USUAL, USUAL, quorums(3, 1, 3), quorums(3
 const OF_TWO: [Quorums; 2] = [quorums(2, 1, 2), quorums(2, 2, 2)];
 const OF_FIVE: [Quorums; 4] =
     [quorums(5, 3, 3), quorums(5, 3, 3), quorums(5, 2, 4), quorums(5, 1, 5)];
-/// The most buckets of one run.
+/// Most buckets of one run.
 const BUCKETS_MAX: u64 = 3;
 
 const fn quorums(n: u8, r: u8, w: u8) -> Quorums {
     Quorums { n, r, w }
 }
 
-/// One bucket in half of the plans, several in the others.
+/// Draws one bucket for half of the plans, and several for the others.
 pub(super) fn buckets(nodes: u8, chance: &mut Chance) -> Vec<BucketPlan> {
     let count = if chance.permille(500) { 1 } else { chance.between(2, BUCKETS_MAX) };
     let bucket = |_| {
@@ -69,22 +69,22 @@ pub(super) fn buckets(nodes: u8, chance: &mut Chance) -> Vec<BucketPlan> {
         BucketPlan { quorums, min_w, later: None, last_write_wins: false }
     };
     let mut buckets: Vec<BucketPlan> = (0..count).map(bucket).collect();
-    // Where one copy was enough, whoever is to hold all of the past needs every owner: a lost disk while others
-    // are refilled for a greater N, as five have it after the default of three, is for an admin to decide.
+    // Where one copy was enough, a node that must hold the whole past needs every owner. A disk lost while others are
+    // refilled for a greater N, such as five after the default of three, is for an admin to decide.
     if buckets.iter().any(|bucket| bucket.quorums.n > USUAL.n) {
         buckets.iter_mut().for_each(|bucket| bucket.min_w = 2);
     }
     buckets
 }
 
-/// A part of the buckets show the version written last alone.
+/// Makes a part of the buckets show only the version written last.
 pub(super) fn reconcile(buckets: &mut [BucketPlan], chance: &mut Chance) {
     for bucket in buckets {
         bucket.last_write_wins = chance.permille(250);
     }
 }
 
-/// Some bucket gets another N, a greater or a smaller one, in a part of the plans, whatever else goes on.
+/// Gives some bucket another N, greater or smaller, in a part of the plans, whatever else goes on.
 pub(super) fn recounts(buckets: &mut [BucketPlan], nodes: u8, chance: &mut Chance) {
     if !chance.permille(300) {
         return;
@@ -99,6 +99,6 @@ pub(super) fn recounts(buckets: &mut [BucketPlan], nodes: u8, chance: &mut Chanc
     }
     let at_us = WARM_UP_US + chance.below(SPAN_US);
     buckets[place].later = Some((at_us, chance.pick(&fitting)));
-    // As where five have a bucket from the beginning.
+    // The same holds where a bucket has N of five from the beginning.
     buckets.iter_mut().for_each(|bucket| bucket.min_w = 2);
 }

@@ -1,53 +1,53 @@
 //! Changes of the layout that admins make while clients go on.
 //!
-//! Invariant: an admin goes on until its change is in force, whichever node it has to turn to.
+//! Invariant: an admin goes on until its change is in force, whichever nodes it has to ask.
 
 use std::fmt;
 
-/// One admin's work.
+/// Change of the layout that an admin makes at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedChange {
-    /// From when on it is tried.
+    /// Time from which the change is tried.
     pub at_us: u64,
-    /// Which nodes the admin reaches at first; none for all.
+    /// Nodes that the admin reaches at first; `None` for all.
     pub side: Option<Side>,
-    /// What it is to come to.
+    /// Change that the admin wants to be in force.
     pub what: Alteration,
 }
 
-/// The nodes that an admin reaches while a network is split.
+/// Nodes that an admin reaches while a network is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Side {
-    /// A bit for each.
+    /// Set of nodes, with a bit for each.
     pub nodes: u8,
-    /// From then on it reaches all.
+    /// Time from which the admin reaches all nodes.
     pub until_us: u64,
 }
 
-/// One change of the layout.
+/// Alteration of the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alteration {
-    /// A node that was just started is given partitions, by this weight.
+    /// A node that was just started gets partitions, by this weight.
     Join(u8, u32),
-    /// A node hands on all that it holds, and stops.
+    /// A node hands over everything that it holds, and stops.
     Leave(u8),
-    /// A dead node is done without.
+    /// A dead node is removed without its data.
     Remove(u8),
     /// A new node takes the place of another one.
     Replace {
-        /// Which goes.
+        /// Node that leaves the cluster.
         node: u8,
-        /// Which comes; it was just started.
+        /// Node that joins, which was just started.
         by: u8,
-        /// The one that goes is dead.
+        /// Whether the node that leaves is dead.
         forced: bool,
     },
-    /// A node is given another weight.
+    /// A node gets another weight.
     Weigh(u8, u32),
 }
 
 impl Alteration {
-    /// The node that is new.
+    /// Returns the node that is new, if any.
     #[must_use]
     pub fn newcomer(&self) -> Option<u8> {
         match self {

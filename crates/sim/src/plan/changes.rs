@@ -1,4 +1,4 @@
-//! Which changes of the layout a plan has, and which faults meet them.
+//! The changes of the layout in a plan, and the faults that meet them.
 //!
 //! Invariant: at least as many nodes stay as there are replicas, and only the victim is removed by force.
 
@@ -10,23 +10,23 @@ use super::{
 };
 use crate::chance::Chance;
 
-/// The most nodes of one run.
+/// Most nodes of one run.
 const PLACES_MAX: u8 = 8;
-/// The fewest that stay, or as many as some bucket has replicas.
+/// Fewest nodes that stay, unless some bucket has more replicas.
 const STAY_MIN: u8 = 3;
-/// A change is followed by at least so much time with clients.
+/// Least time with clients after a change.
 const MARGIN_US: u64 = 10_000_000;
-/// The kinds of faults that a move is met with: stops, ends, power cuts, stillness, cuts, slow disks.
+/// Kinds of faults that meet a move: stops, ends, power cuts, stillness, cuts, slow disks.
 const MET_WITH: [u64; 11] = [0, 2, 4, 4, 5, 7, 12, 13, 14, 15, 16];
 
-/// Who is in the cluster once all changes so far are in force.
+/// Members and spares once all changes so far are in force.
 struct Roles {
     members: Vec<u8>,
     spares: Vec<u8>,
     removed: bool,
 }
 
-/// Changes in half of the plans, with faults around them.
+/// Draws changes for half of the plans, with faults around them.
 pub(super) fn changes(
     setting: &mut Setting,
     chance: &mut Chance,
@@ -36,12 +36,12 @@ pub(super) fn changes(
     }
     setting.spares = PLACES_MAX.saturating_sub(setting.nodes).min(3);
     if chance.permille(200) {
-        // One unready owner of three does harm then.
+        // A single unready owner of three does harm then.
         setting.buckets[0].quorums = Quorums { n: 3, r: 1, w: 3 };
     }
     setting.zones = if chance.permille(500) { 3 } else { 4 };
     if chance.permille(500) {
-        // Slow enough that much happens while partitions move.
+        // The pace is slow enough that much happens while partitions move.
         setting.steps_per_s = chance.magnitude(15, 250) as u32;
     }
     let mut roles = Roles {
@@ -126,7 +126,7 @@ impl Roles {
     }
 }
 
-/// A node that is to be removed is out before, for good or for a time: then it comes back.
+/// Draws the end of a node before its removal, for good or for a time: then it comes back.
 fn death(setting: &Setting, change: &PlannedChange, chance: &mut Chance) -> Option<Fault> {
     let (Alteration::Remove(node) | Alteration::Replace { node, forced: true, .. }) = change.what
     else {
@@ -145,8 +145,8 @@ fn death(setting: &Setting, change: &PlannedChange, chance: &mut Chance) -> Opti
     Some(Fault { at_us: change.at_us - before_us, for_us, what })
 }
 
-/// A disk is slow from about a change on until long after it, often a newcomer's: what its node is given meanwhile is in
-/// memory alone for seconds, also while others give up what they do not own any more.
+/// Draws a disk, often a newcomer's, that is slow from about a change on until long after it. Data that its node is
+/// given meanwhile is in memory alone for seconds, also while others drop what they no longer own.
 pub(super) fn slow_disks(
     setting: &Setting,
     changes: &[PlannedChange],
@@ -163,7 +163,7 @@ pub(super) fn slow_disks(
     changes.iter().filter_map(slow).collect()
 }
 
-/// What breaks while a partition moves.
+/// Draws the faults that meet a move of partitions.
 fn met_with(setting: &Setting, at_us: u64, chance: &mut Chance) -> Vec<Fault> {
     let count = if chance.permille(600) { chance.between(1, 4) } else { 0 };
     let fault = |_| {
@@ -176,8 +176,8 @@ fn met_with(setting: &Setting, at_us: u64, chance: &mut Chance) -> Vec<Fault> {
     (0..count).map(fault).collect()
 }
 
-/// A node misses a change: it stands still or is cut off while others move on, for so short a time that
-/// its clients still wait, or for so long that it is given up.
+/// Draws a node that misses a change: it stands still or is cut off while others move on, for so short a time that its
+/// clients still wait, or for so long that it is given up.
 fn missed(setting: &Setting, at_us: u64, chance: &mut Chance) -> Option<Fault> {
     if chance.permille(500) {
         return None;
@@ -189,7 +189,7 @@ fn missed(setting: &Setting, at_us: u64, chance: &mut Chance) -> Option<Fault> {
     Some(Fault { at_us: at_us - before_us, for_us, what })
 }
 
-/// A split, and on each of its sides an admin who commits a change.
+/// Draws a split, with an admin on each of its sides who commits a change.
 fn rivals(
     setting: &Setting,
     roles: &mut Roles,
@@ -213,7 +213,7 @@ fn rivals(
     }
 }
 
-/// All nodes of a zone at once.
+/// Draws an outage of all nodes of a zone at once.
 fn zone_outage(setting: &Setting, chance: &mut Chance) -> Fault {
     let zone = chance.below(setting.zones.into()) as u8;
     let ends = setting.level() == Durability::Synced && chance.permille(500);

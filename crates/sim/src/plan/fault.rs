@@ -1,30 +1,30 @@
-//! What may break.
+//! The faults that may happen.
 //!
-//! Invariant: what a fault does ends with the fault, but for what it destroyed.
+//! Invariant: the effects of a fault end with it, except for what it destroyed.
 
 use std::fmt;
 
 use jedlik_protocol::admin::WorkKind;
 
-/// Something that breaks, and is whole again after a time.
+/// Fault that begins at a time, and ends after another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// From when on.
+    /// Time at which the fault begins.
     pub at_us: u64,
-    /// How long.
+    /// Time for which the fault lasts.
     pub for_us: u64,
-    /// What.
+    /// Kind and place of the fault.
     pub what: What,
 }
 
-/// What breaks.
+/// Kind of a fault, with the nodes that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// The node stops cleanly, and starts again.
     Stop(u8),
     /// The process ends; what it handed to the operating system stays.
     Kill(u8),
-    /// The machine ends; what was not synced is gone, or part of it.
+    /// The machine ends; changes that were not synced are gone, in whole or in part.
     PowerCut(u8),
     /// All machines end at once.
     Blackout,
@@ -32,45 +32,45 @@ pub enum What {
     Pause(u8),
     /// The process ends and comes back with an empty directory.
     LoseDisk(u8),
-    /// The node's directory is copied: of the running node, or of one that is stopped cleanly for that.
+    /// The node's directory is copied: while the node runs, or, if true, stopped cleanly for that.
     Copy(u8, bool),
     /// The machine ends and comes back with the copy of its directory, if there is one.
     PutBack(u8),
     /// A copy of the node's directory is started beside it.
     Clone(u8),
-    /// An admin has the node's copies believed, whatever it has lost.
+    /// An admin makes the node's copies count as complete, whatever it has lost.
     Believe(u8),
     /// The stored record of a key fails its checksum.
     Rot(u8, u8),
-    /// Hints that the node keeps fail their checksums; those that it has not given up by then can be read afterwards.
+    /// Hints that the node keeps fail their checksums; those that it has not given up by then are readable afterwards.
     RotHints(u8),
     /// Writes to the journal fail.
     FullDisk(u8),
-    /// The disk has too little room for records and hints, and enough for what makes room.
+    /// The disk has too little room for records and hints, and enough for changes that make room.
     NoRoom(u8),
     /// The store refuses writes before it takes them.
     Overload(u8),
     /// Writes and syncs take a thousand times as long.
     SlowDisk(u8),
-    /// Nothing gets from the first node to the second.
+    /// No message gets from the first node to the second.
     Cut(u8, u8),
-    /// Nothing gets to or from the node.
+    /// No message gets to or from the node.
     Isolate(u8),
-    /// The nodes of this set of bits, and the others, hear nothing of one another.
+    /// The nodes in this set of bits, and the others, get no message from one another.
     Split(u8),
     /// Messages between the two take long.
     SlowLink(u8, u8),
     /// All machines of a zone end.
     ZoneCut(u8),
-    /// Nothing gets to or from the nodes of a zone.
+    /// No message gets to or from the nodes of a zone.
     ZoneApart(u8),
     /// The connection between the two ends, with all that is under way on it.
     Disconnect(u8, u8),
-    /// The node runs on, and says that it is away.
+    /// The node runs on, and tells the others that it is away.
     Drain(u8),
-    /// An admin holds up a kind of background work on the node.
+    /// An admin pauses a kind of background work on the node.
     HoldUp(u8, WorkKind),
-    /// The node's calendar clock is set, by so many milliseconds.
+    /// The node's calendar clock is moved by this many milliseconds.
     ClockJump(u8, i64),
 }
 

@@ -1,6 +1,6 @@
-//! Which faults a plan has: at any time, and in pairs that hurt more together.
+//! The faults of a plan: at any time, and in pairs that do more harm together.
 //!
-//! Invariant: copies that were acknowledged are destroyed on the victim alone.
+//! Invariant: acknowledged copies are destroyed on the victim alone.
 
 use jedlik_protocol::Durability;
 use jedlik_protocol::admin::WorkKind;
@@ -8,10 +8,10 @@ use jedlik_protocol::admin::WorkKind;
 use super::{Fault, SPAN_US, Setting, WARM_UP_US, What, some_of};
 use crate::chance::Chance;
 
-/// The kinds of faults that [`what`] tells apart.
+/// Number of the kinds of faults that [`what`] distinguishes.
 const FAULT_KINDS: u64 = 22;
 
-/// Faults at any time; some follow one another closely, often on the same node.
+/// Draws faults at any time; some follow one another closely, often on the same node.
 pub(super) fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let count = chance.between(3, 40);
     let mut faults: Vec<Fault> = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
-/// Disks are nearly full for a time in a part of the plans.
+/// Draws disks that are nearly full for a time, in a part of the plans.
 pub(super) fn shortages(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let count = if chance.permille(200) { chance.between(1, 4) } else { 0 };
     let shortage = |_| {
@@ -63,8 +63,8 @@ pub(super) fn shortages(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     (0..count).map(shortage).collect()
 }
 
-/// A node misses writes, and about when it is back one that took them has lost its copies, for which the
-/// first can't stand in. Others may be out meanwhile, so that it is refilled with what is left.
+/// Draws a node that misses writes. About when it is back, one that took them loses its copies, for which the first
+/// can't stand in. Others may be out meanwhile, so that it is refilled from what is left.
 fn loss(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let mut other = || {
         let after = chance.between(1, u64::from(setting.places()) - 1) as u8;
@@ -92,7 +92,7 @@ fn loss(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
-/// A node is out, and when it is back another one is, for longer: so hints for the first wait with the
+/// Draws a node that is out and, when it is back, another that is out for longer: hints for the first wait with the
 /// second while the cluster goes on without them.
 fn relay(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
     let first = chance.below(setting.places().into()) as u8;
@@ -110,12 +110,12 @@ fn relay(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
     ]
 }
 
-/// A node's disk is in trouble, and soon or later the node is restarted or ends.
+/// Draws trouble with a node's disk, and a restart or end of the node soon after or later.
 fn restart(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
     let node = chance.below(setting.places().into()) as u8;
     let at_us = WARM_UP_US + chance.below(SPAN_US - 20_000_000);
     let for_us = chance.magnitude(20_000, 300_000);
-    // At once it may meet what has not got through; later, what nobody thinks of any more.
+    // An immediate restart may meet changes that have not got through; a later one, trouble long past.
     let soon = chance.permille(700);
     let then_us = chance.magnitude(for_us / 4, if soon { for_us } else { 20_000_000 });
     let then_for_us = chance.magnitude(10_000, if soon { 200_000 } else { 5_000_000 });
@@ -127,29 +127,29 @@ fn restart(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
     ]
 }
 
-/// The kinds of faults of disks.
+/// Kinds of faults of disks.
 const TROUBLES: [u64; 4] = [10, 11, 11, 12];
-/// The kinds of ends of a process.
+/// Kinds of ends of a process.
 const ENDS: [u64; 4] = [0, 0, 2, 4];
 
-/// The kinds of faults in which a node is out for a time.
+/// Kinds of faults in which a node is out for a time.
 pub(super) const OUTAGES: [u64; 4] = [0, 2, 7, 14];
 
-/// The kinds of faults in which the victim loses what it had.
+/// Kinds of faults in which the victim loses its data.
 const LOSSES: [u64; 3] = [8, 8, 9];
 
-/// The kinds of background work that an admin may hold up.
+/// Kinds of background work that an admin may pause.
 const WORKS: [WorkKind; 4] =
     [WorkKind::Handoff, WorkKind::Repair, WorkKind::Collection, WorkKind::Transfer];
 
-/// One fault within the bound: copies that were acknowledged are destroyed on the victim alone.
+/// Makes a fault within the bound: acknowledged copies are destroyed on the victim alone.
 pub(super) fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) -> What {
     let other =
         (node + chance.between(1, u64::from(setting.places()) - 1) as u8) % setting.places();
     let victim = setting.victim;
     let kills = if setting.level() == Durability::Buffered { victim } else { node };
     let cuts = if setting.level() == Durability::Synced { node } else { victim };
-    // Where something expires, fewer than half of the clocks may be wrong.
+    // Where versions expire, fewer than half of the clocks may be wrong.
     let set = if setting.expires { victim } else { node };
     match kind {
         0 | 1 => What::Stop(node),

@@ -1,17 +1,17 @@
-//! Hot keys: moments at which every client puts one key, most of them blindly, one put after the other.
+//! Hot keys: moments at which every client puts one key, mostly blindly, one put after the other.
 //!
-//! Invariant: all that a coordinator may find waiting for one key is met, also while faults go on.
+//! Invariant: every state of a coordinator's key queue occurs, also while faults go on.
 
 use super::{Kind, Operation, SPAN_US, Setting, WARM_UP_US};
 use crate::chance::Chance;
 
-/// Adds such moments to the operations of some plans.
+/// Adds hot moments to the operations of some plans.
 pub(super) fn heat(setting: &Setting, operations: &mut Vec<Operation>, chance: &mut Chance) {
     if !chance.permille(300) {
         return;
     }
     let key = chance.below(setting.keys.into()) as u8;
-    // One node that all turn to, as clients do that know the key's owners, or any.
+    // The node is one that all clients ask, as those do that know the key's owners, or any.
     let via = chance.permille(500).then(|| chance.below(setting.nodes.into()) as u8);
     for _ in 0..chance.between(1, 4) {
         let begin_us = WARM_UP_US + chance.below(SPAN_US);

@@ -1,6 +1,6 @@
-//! Hints that rot: a node is out, what another one keeps for it waits, and can't be read for a time or ever again.
+//! Hints that rot: a node is out, the hints that another keeps for it wait, and can't be read for a time or ever again.
 //!
-//! Invariant: such hints may be the only copies of what was acknowledged there, so they are the victim's.
+//! Invariant: such hints may be the only copies of acknowledged writes, so they are the victim's.
 
 use core::ops::Range;
 
@@ -10,17 +10,17 @@ use super::faults::{OUTAGES, what};
 use super::{Fault, Kind, Operation, SPAN_US, Setting, WARM_UP_US, What};
 use crate::chance::Chance;
 
-/// Of a thousand plans so many have hints that rot.
+/// Plans per thousand that have hints that rot.
 const PLANS_PERMILLE: u64 = 200;
-/// Of a thousand such faults so many never end.
+/// Faults per thousand of these that never end.
 const FOR_GOOD_PERMILLE: u64 = 300;
-/// Of a thousand such faults so many are followed by deletes that nothing disturbs: nothing else breaks, and clients ask
-/// for nothing else, until these would be collected if no hint kept them.
+/// Faults per thousand of these that undisturbed deletes follow: there is no other fault or request until the deleted
+/// keys would be collected if no hint kept them.
 const DELETED_PERMILLE: u64 = 500;
-/// A delete of which a hint is not known is collected within this, where nothing holds it up.
+/// Time within which a delete is collected if nothing holds it up, and no hint of the key is known.
 pub(super) const COLLECTED_US: u64 = 25_000_000;
 
-/// Adds what happens to the victim's hints, and in some of the plans what clients do meanwhile.
+/// Adds rot of the victim's hints, and in some of the plans what clients do meanwhile.
 pub(super) fn rotten_hints(
     setting: &Setting,
     faults: &mut Vec<Fault>,
@@ -62,7 +62,7 @@ fn rotten(
     faults.push(Fault { at_us, for_us: out_us, what: out });
     faults.push(Fault { at_us: rots_us, for_us, what: What::RotHints(keeper) });
     if deleted || chance.permille(700) {
-        // An admin has them wait, so that they are not read meanwhile.
+        // An admin pauses the delivery, so that the hints are not read meanwhile.
         let what = What::HoldUp(keeper, WorkKind::Handoff);
         let least_us = if deleted { out_us + COLLECTED_US } else { out_us };
         let for_us = chance.between(least_us, COLLECTED_US + out_us);
@@ -70,7 +70,7 @@ fn rotten(
     }
 }
 
-/// Has every key put in this time, while a node is out, and deleted once that is back and the others have noticed.
+/// Puts every key in this time, while a node is out, and deletes it once the node is back and the others have noticed.
 pub(super) fn delete_all(
     setting: &Setting,
     operations: &mut Vec<Operation>,

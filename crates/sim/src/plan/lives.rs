@@ -1,12 +1,12 @@
 //! Copies of a node's directory: put back later in its place, or started beside it.
 //!
-//! Invariant: these destroy acknowledged copies, so they happen to the victim alone.
+//! Invariant: these faults destroy acknowledged copies, so they happen to the victim alone.
 
 use super::hints::{COLLECTED_US, delete_all};
 use super::{Fault, Kind, Operation, SPAN_US, Setting, WARM_UP_US, What};
 use crate::chance::Chance;
 
-/// What happens to copies of the victim's directory.
+/// Draws the faults with copies of the victim's directory.
 pub(super) fn lives(setting: &mut Setting, chance: &mut Chance) -> Vec<Fault> {
     let mut faults = Vec::new();
     if chance.permille(250) {
@@ -22,7 +22,7 @@ pub(super) fn lives(setting: &mut Setting, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
-/// An admin is content with what the victim still holds, soon after it has lost the rest.
+/// Draws an admin who declares the victim's copies complete, soon after it has lost some.
 pub(super) fn beliefs(setting: &Setting, faults: &[Fault], chance: &mut Chance) -> Vec<Fault> {
     if !chance.permille(250) {
         return Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn beliefs(setting: &Setting, faults: &[Fault], chance: &mut Chance) 
     faults.iter().filter(lost).map(believed).collect()
 }
 
-/// A copy of the victim's directory is taken, and put back later.
+/// Draws a copy of the victim's directory that is put back later.
 fn restored(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let node = setting.victim;
     let at_us = WARM_UP_US + chance.below(SPAN_US - 15_000_000);
@@ -49,20 +49,20 @@ fn restored(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
         Fault { at_us, for_us, what: What::Copy(node, stopped) },
         Fault { at_us: then_us, for_us: out_us, what: What::PutBack(node) },
     ];
-    // A copy of a running node is known for old once there was another life; after a stop the next start is one. (There is
-    // no draw for it, so that what follows stays as it was.)
+    // A copy of a running node is recognised as old once there was another life; after a stop the next start is one.
+    // (No random number is drawn for it, so that what follows stays as it was.)
     if !stopped || between_us.is_multiple_of(2) {
         faults.push(Fault { at_us: between_us, for_us: 50_000, what: What::Kill(node) });
     }
     faults
 }
 
-/// Of a thousand plans in which the victim runs twice, in so many the first process stands still meanwhile.
+/// Plans per thousand, of those in which the victim runs twice, whose first process stands still meanwhile.
 const STANDSTILLS_PERMILLE: u64 = 500;
 
-/// In a part of the plans in which the victim runs twice its first process stands still from before the second one starts
-/// until long after all keys were deleted, while nothing else breaks and clients ask for nothing else: so long that the
-/// deletes may be forgotten. Clients ask it for every key as it goes on.
+/// Makes the victim's first process stand still, in a part of the plans in which it runs twice, from before the start
+/// of the second one until long after all keys were deleted, so that the deletes may be forgotten. There is no other
+/// fault or request meanwhile. As the process goes on, clients ask it for every key.
 pub(super) fn standstills(
     setting: &Setting,
     faults: &mut Vec<Fault>,
@@ -88,7 +88,7 @@ pub(super) fn standstills(
     faults.push(Fault { at_us: cloned_us, for_us: 0, what: What::Clone(setting.victim) });
 }
 
-/// Has every key asked for from the victim's first process as it goes on, by clients that know of no other one.
+/// Gets every key from the victim's first process as it goes on, by clients that know of no other one.
 fn ask_again(
     setting: &Setting,
     operations: &mut Vec<Operation>,
@@ -112,7 +112,7 @@ fn ask_again(
     operations.sort_by_key(|operation| operation.at_us);
 }
 
-/// The victim runs twice, from one state of its directory; some of the time one of the two is cut off.
+/// Makes the victim run twice, from one state of its directory; at times one of the two is cut off.
 fn cloned(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let at_us = WARM_UP_US + chance.below(SPAN_US - 10_000_000);
     let mut faults = vec![Fault { at_us, for_us: 0, what: What::Clone(setting.victim) }];
@@ -130,7 +130,7 @@ mod tests {
     use super::{COLLECTED_US, Kind, What};
     use crate::plan::{Fault, Plan};
 
-    /// The fault that has the first of two processes stand still while the other one serves.
+    /// Returns the fault in which the first of two processes stands still while the other one serves.
     fn standstill(plan: &Plan) -> Option<Fault> {
         let victim = plan.setting.victim;
         let cloned = plan.faults.iter().find(|fault| fault.what == What::Clone(victim))?;

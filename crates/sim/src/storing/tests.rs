@@ -1,4 +1,4 @@
-//! What the check on dead records takes for harmless, and what not.
+//! Cases that the check on dead records accepts, and cases that it does not.
 
 use jedlik_protocol::{Blob, Durability, EncodedRecord, Record, StoredRecord};
 use jedlik_replica::Revision;
@@ -10,7 +10,7 @@ use crate::chance::{Chance, Concern};
 use crate::disk::Step;
 use crate::world::World;
 
-/// A world in which one node has a value on its disk, and a tombstone that has seen it.
+/// Returns a world in which one node has a value on its disk, and a tombstone that has seen it.
 fn with_a_value_on(node: u8) -> (World, Record) {
     let plan = Plan::of(1, 5);
     let mut world = World::new(plan, false);
@@ -59,7 +59,7 @@ fn what_is_forgotten_is_held_to_its_rule_by_whoever_forgets_it_and_what_is_given
     for (by, promise) in
         [(Revision::Forgotten, Some(Promise::NothingOlderLeft)), (Revision::GivenUp, None)]
     {
-        // Nobody has a layout here, so that the one who removes it is no owner of it.
+        // Without a layout, the node that removes the record is no owner of it.
         let (mut world, dead) = with_a_value_on(2);
         let (key, digest) = (world.placed(0), EncodedRecord::encode(&dead).digest());
         let stored = StoredRecord { local: None, record: EncodedRecord::encode(&dead) };

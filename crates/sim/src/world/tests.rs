@@ -1,4 +1,4 @@
-//! What reaches whom.
+//! Messages and their receivers.
 
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::gossip::Gossip;
@@ -9,7 +9,7 @@ use super::{Event, World};
 use crate::Plan;
 use crate::node::{Mail, SPOKEN};
 
-/// n2 asks something.
+/// Message that n2 sends to n1, as a function of the world.
 type Asks = fn(&World) -> Frame;
 
 fn reads(world: &World) -> Frame {
@@ -26,7 +26,7 @@ fn asks_what_is_remembered(world: &World) -> Frame {
     Frame::Gossip(Gossip::Recall(Box::new(view.member(view.me()).unwrap().clone())))
 }
 
-/// How often n1 answers n2, which asked while n1 stood still and whose process may have ended meanwhile.
+/// Counts n1's answers to n2, which asked while n1 stood still, and whose process may have ended meanwhile.
 fn answers(asks: Asks, ended: bool) -> usize {
     let mut world = World::new(Plan::of(1, 5), false);
     (0..2).for_each(|node| world.start(node));

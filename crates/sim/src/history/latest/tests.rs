@@ -8,7 +8,7 @@ use crate::history::{Acknowledged, History, Seen, write_id};
 
 const TOLD: Acknowledged = Acknowledged { by_primaries: true, frail: false };
 
-/// The record of one coordinator after one blind put, acknowledged.
+/// Makes one blind put, acknowledged, and returns its write and the record of its coordinator.
 fn put(history: &mut History, actor: u64, at_ms: u64, seen: Seen) -> (usize, Record) {
     let write = history.begin(false, seen, None);
     let record = record_of(write, actor, at_ms);
@@ -17,7 +17,7 @@ fn put(history: &mut History, actor: u64, at_ms: u64, seen: Seen) -> (usize, Rec
     (write, record)
 }
 
-/// A record of one version.
+/// Returns a record with one version.
 fn record_of(write: usize, actor: u64, at_ms: u64) -> Record {
     let mut record = Record::new();
     let new = Write {
@@ -56,7 +56,7 @@ fn a_version_is_later_than_what_its_client_had_seen() {
     let (_, first) = put(&mut history, 1, 30, Seen::default());
     let seen = history.seen_in(0, &first);
     put(&mut history, 2, 31, seen.clone());
-    // By a clock that is behind.
+    // The later put has a clock that is behind.
     let write = history.begin(false, seen, None);
     let breach = history.observe(0, 3, &record_of(write, 3, 10)).unwrap_err();
     assert_eq!(breach.promise, Promise::LaterThanSeen);
@@ -92,7 +92,7 @@ fn what_was_collected_has_won_over_what_was_written_before() {
 #[test]
 fn what_was_replaced_before_it_was_sent_lives_on_in_the_version_that_replaced_it() {
     let mut history = latest();
-    // One coordinator mints a put on top of another, and sends the second record alone.
+    // One coordinator mints a put on top of another, and sends only the second record.
     let (unsent, sent) = (0, 1);
     let mut record = Record::new();
     let mut tokens = Vec::new();

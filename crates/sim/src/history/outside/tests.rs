@@ -13,7 +13,7 @@ fn empty() -> History {
     History::new(ClusterId(1), vec![Key::new("carts", "alice").unwrap()])
 }
 
-/// An answer that shows the versions with these tags.
+/// Returns an answer that shows the versions with these tags.
 fn showing(tags: &[u64]) -> GetAnswer {
     let version = |tag: &u64| {
         let content = Content::Value("tea".into());
