@@ -8,7 +8,7 @@ use super::{Exit, Usage};
 
 #[test]
 fn every_error_has_the_code_that_help_promises() {
-    let profile = ProfileError::NotFound(NotFound { looked_at: Vec::new() });
+    let profile = ProfileError::NotFound(NotFound { project: "p".into(), user: None });
     let cases: [(anyhow::Error, u8); 6] = [
         (ClientError::Start(StartError::NoSeeds).into(), 2),
         (profile.into(), 2),

@@ -47,6 +47,22 @@ fn a_client_s_profile_goes_on_without_a_seed_that_can_not_be_looked_up() {
 }
 
 #[test]
+fn a_tool_that_finds_no_profile_says_once_what_to_do() {
+    let nowhere = tempfile::tempdir().unwrap();
+    for (name, words) in [("jedlik", ["get", "carts"]), ("jedlik-admin", ["cluster", "status"])] {
+        let mut command = tool(name);
+        command.args(words).args((name == "jedlik").then_some("alice"));
+        command.current_dir(nowhere.path()).env("XDG_CONFIG_HOME", nowhere.path());
+        let said = run(&mut command).refused(2, &["--profile FILE"]);
+        assert!(said.stderr.starts_with(&format!("{name}: no profile says")), "{said:?}");
+        let mut lines: Vec<&str> = said.stderr.lines().collect();
+        lines.sort_unstable();
+        assert!(lines.windows(2).all(|two| two[0] != two[1]), "a line is said twice: {said:?}");
+        assert_eq!(said.stderr.matches("no profile").count(), 1, "{said:?}");
+    }
+}
+
+#[test]
 fn a_node_whose_seeds_don_t_answer_or_are_another_cluster_s_says_so_once_and_when_it_is_over() {
     let mut cluster = Cluster::start();
     let foreign = cluster.nodes[0].address.unwrap();

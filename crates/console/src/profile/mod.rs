@@ -60,7 +60,7 @@ pub struct Environment {
 /// Reason why no profile can be used.
 #[derive(Debug, Error)]
 pub enum ProfileError {
-    /// There is no profile. Make one, or give all of `--seed --ca --cert --key`.
+    /// There is no profile. Make one, or give a seed, the certificates and the key as flags.
     #[error("{0}")]
     NotFound(NotFound),
     /// The profile can't be read.
@@ -87,24 +87,30 @@ pub enum ProfileError {
     },
 }
 
-/// Places where a profile was looked for in vain.
+/// Places where a profile was looked for in vain. The message says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
-    /// Paths in the order of the search.
-    pub looked_at: Vec<PathBuf>,
+    /// Path of the project's profile in the current directory, where the search began. The folders above were searched
+    /// for the same.
+    pub project: PathBuf,
+    /// Path of the user's own profile, if there is a folder for the user's settings.
+    pub user: Option<PathBuf>,
 }
 
 impl std::fmt::Display for NotFound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("no profile found; looked at:\n")?;
-        for path in &self.looked_at {
-            writeln!(f, "  {}", path.display())?;
+        f.write_str("no profile says where the cluster is\nlooked for:\n")?;
+        writeln!(f, "  {}, and in each folder above", self.project.display())?;
+        if let Some(user) = &self.user {
+            writeln!(f, "  {}", user.display())?;
         }
         f.write_str(
-            "make one of these four lines (paths are relative to the file):\n  \
-             seeds = [\"127.0.0.1:7101\"]\n  ca = \"ca.pem\"\n  cert = \"client.pem\"\n  \
-             key = \"client.key\"\nor name one with --profile or $JEDLIK_PROFILE, or give --seed, \
-             --ca, --cert and --key; `cargo xtask cluster up` makes one for its own cluster",
+            "do one of these:\n  \
+             go to the folder where `cargo xtask cluster up` started a cluster\n  \
+             name a profile with --profile FILE, or with $JEDLIK_PROFILE\n  \
+             give a seed and all three certificate files as flags: see --help\n  \
+             make a profile of these four lines; its paths are relative to the file:\n    \
+             seeds = [\"127.0.0.1:7101\"]\n    ca = \"ca.pem\"\n    cert = \"cert.pem\"\n    key = \"key.pem\"",
         )
     }
 }
@@ -137,18 +143,16 @@ impl Environment {
     /// current directory and in every folder above it, then `jedlik/profile.toml` among the user's settings.
     ///
     /// # Errors
-    /// No profile exists; the error lists the places searched.
+    /// No profile exists; the error names the places searched.
     pub fn find(&self) -> Result<PathBuf, NotFound> {
         if let Some(named) = &self.variable {
             return Ok(self.directory.join(named));
         }
-        let mut looked_at: Vec<PathBuf> =
-            self.directory.ancestors().map(|folder| folder.join(PROJECT_PROFILE)).collect();
-        looked_at.extend(self.config_home.iter().map(|home| home.join("jedlik/profile.toml")));
-        match looked_at.iter().position(|path| path.is_file()) {
-            Some(index) => Ok(looked_at.swap_remove(index)),
-            None => Err(NotFound { looked_at }),
-        }
+        let project = self.directory.join(PROJECT_PROFILE);
+        let user = self.config_home.as_ref().map(|home| home.join("jedlik/profile.toml"));
+        let projects = self.directory.ancestors().map(|folder| folder.join(PROJECT_PROFILE));
+        let found = projects.chain(user.clone()).find(|path| path.is_file());
+        found.ok_or(NotFound { project, user })
     }
 }
 
