@@ -12,8 +12,8 @@ use crate::{output, shown};
 
 /// Read a key
 ///
-/// A single value is printed as its bytes and nothing else (on a terminal with a line end). Siblings are each printed
-/// under a header line. An absent key prints nothing and exits with 1.
+/// A single value is printed as its bytes and nothing else; only on a terminal does a newline follow a value without
+/// one. Siblings are each printed under a header line. An absent key prints nothing and exits with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -57,13 +57,14 @@ pub(crate) fn json(answer: &Found) -> serde_json::Result<String> {
     })
 }
 
-/// Writes a key's versions: a single value as it is, several each under a header line.
+/// Writes a key's versions: a single value as it is, several each under a header line. On a terminal, a single value
+/// ends its line.
 pub(crate) fn text(out: &mut impl Write, siblings: &[Sibling], terminal: bool) -> io::Result<()> {
     if let [one] = siblings
         && let Some(value) = one.value()
     {
         out.write_all(value)?;
-        return if terminal { writeln!(out) } else { Ok(()) };
+        return if terminal && !value.ends_with(b"\n") { writeln!(out) } else { Ok(()) };
     }
     for (index, sibling) in siblings.iter().enumerate() {
         let (number, count) = (index + 1, siblings.len());

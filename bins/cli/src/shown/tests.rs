@@ -24,10 +24,13 @@ fn shown(siblings: &[Sibling], terminal: bool) -> String {
 }
 
 #[test]
-fn one_value_is_its_bytes_and_a_terminal_gets_a_line_end() {
-    let found = found(vec![version(Some(b"tea"))]);
-    assert_eq!(shown(found.siblings(), false), "tea");
-    assert_eq!(shown(found.siblings(), true), "tea\n");
+fn one_value_is_its_bytes_and_ends_its_line_on_a_terminal() {
+    let cases = [("tea", "tea\n"), ("tea\n", "tea\n"), ("", "\n"), ("one\ntwo", "one\ntwo\n")];
+    for (value, on_terminal) in cases {
+        let found = found(vec![version(Some(value.as_bytes()))]);
+        assert_eq!(shown(found.siblings(), false), value);
+        assert_eq!(shown(found.siblings(), true), on_terminal);
+    }
 }
 
 #[test]

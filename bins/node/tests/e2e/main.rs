@@ -76,6 +76,7 @@ mod still;
 mod strangers;
 mod streams;
 mod taken_back;
+mod terminal;
 mod tools;
 mod traffic;
 mod unlinked;
