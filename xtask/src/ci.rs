@@ -23,7 +23,7 @@ type Check = fn(&Workspace, &mut Vec<String>) -> anyhow::Result<()>;
 pub(crate) enum Part {
     /// Format, house rules, clippy, documentation, licences: under five minutes.
     Quick,
-    /// Every test, real processes among them.
+    /// Every test, real processes among them, and every microbenchmark once.
     Tests,
     /// Simulated clusters, from a start that no run has used.
     Simulation,
@@ -65,6 +65,7 @@ pub(crate) fn run(workspace: &Workspace, only: Option<Part>) -> anyhow::Result<(
             notes.extend(tally.failures().iter().cloned());
             result
         });
+        report.judge("benchmarks, once each", |notes| benchmarks(workspace, notes));
     }
     if has(Part::Simulation) {
         report.judge("simulation", |notes| sim::ci(workspace, notes));
@@ -92,6 +93,12 @@ fn docs(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let arguments = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
     let mut command = workspace.cargo(&arguments);
     step::noted(command.env("RUSTDOCFLAGS", "-D warnings"), notes, is_error)
+}
+
+/// Runs each microbenchmark once, without measuring: it must build, and what it asserts must hold.
+fn benchmarks(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut command = workspace.cargo(&["test", "--locked", "--no-fail-fast", "--bench", "*"]);
+    step::noted(&mut command, notes, |line| is_error(line) || line.contains(" panicked at "))
 }
 
 /// Builds everything that later checks run, all at once: what they share is built once.
