@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use core::ops::Bound::{Excluded, Unbounded};
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::{Digest, PlacedKey};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::hint::{Delivery, HandoffOutput, HeldHint, HintTotals};
 use crate::hint_queue::{HintQueue, PAGE_RECORDS};

@@ -9,7 +9,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_vclock::planted::{self, Bug};
+use jedlik_planted::{self as planted, Bug};
 
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,8 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::Vouching;
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::inbound::OldOwner;
 

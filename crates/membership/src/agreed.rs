@@ -9,8 +9,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::Now;
-use jedlik_vclock::planted::{self, Bug};
 
 /// Latest calendar time that is believed, the year 142000, so that sums of clocks stay in range.
 const WALL_MAX_MS: u64 = 1 << 52;

@@ -8,9 +8,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord, Status};
 use jedlik_protocol::{Digest, Incarnation, LayoutId, Now};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
 use crate::acceptable::check_relayed;

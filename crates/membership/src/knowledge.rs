@@ -9,11 +9,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NODES_MAX, NodeId, Partition};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, Life, MemberDigest, MemberRecord, Staging, Status, Summary};
 use jedlik_protocol::limits::DEPARTED_MAX;
 use jedlik_protocol::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member, check_version};
 use crate::layout_history::{ActiveLayout, Added, LayoutHistory};

@@ -8,8 +8,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition, Preferences};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::{Layout, LayoutId, PartitionSet, WireLayout};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{Unacceptable, check_layout, check_version};
 

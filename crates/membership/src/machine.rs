@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
 use jedlik_protocol::{ClusterId, Digest, LayoutId, Now};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::agreed::Clocks;
 use crate::announce::own_record;

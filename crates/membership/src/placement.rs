@@ -8,11 +8,11 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first, plan_next};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, StagedChange, Staging};
 use jedlik_protocol::limits::DEPARTED_MAX;
 use jedlik_protocol::{Departed, Layout, LayoutId, PartitionSet, WireLayout};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::layout_history::{ActiveLayout, LayoutHistory};
 

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{MemberAddress, Topology};
 use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival, Status};
 use jedlik_protocol::{ClusterId, Departed, Digest, Layout, LayoutId, LayoutVersion};
-use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::knowledge::Knowledge;

@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
 use crate::collector::{CollectionStep, Residue, Terms, residue};

@@ -12,10 +12,10 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::Comparison;
 use jedlik_protocol::{Digest, EncodedRecord, LayoutId, PlacedKey, Record};
 use jedlik_vclock::ActorId;
-use jedlik_vclock::planted::{self, Bug};
 
 /// Most records that wait to be collected; others are found again by the next reading.
 const CANDIDATES_MAX: usize = 8_192;

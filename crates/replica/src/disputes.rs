@@ -8,12 +8,12 @@ use alloc::format;
 
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Rival;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Incarnation, Stamp};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::replica::Replica;
 use crate::serve::Arrival;

@@ -8,10 +8,10 @@ use jedlik_antientropy::{Direction, ExchangeOutput};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{DigestEntry, Doubt, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ClockEntry, VectorClock};
 
 use crate::Counter;

@@ -7,12 +7,12 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::CoordinatorCopy;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, CLOCK_ENTRIES_MAX, SIBLINGS_MAX};
 use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Now, Record, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, actor_for};
 
 use crate::io::Holding;

@@ -6,8 +6,8 @@
 use alloc::vec::Vec;
 
 use jedlik_hashing::{Partition, Position};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
 
 /// Page of records, in answer to a [`RangeRequest`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use jedlik_coordinator::{Needs, ReadPlan, Scan, ScanOutput, ScanPage, ScanShortfall};
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::client::{
     ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest,
 };
@@ -18,7 +19,6 @@ use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
 use jedlik_protocol::{Blob, ClusterId, Durability, Now, PlacedKey};
 use jedlik_vclock::Content;
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};

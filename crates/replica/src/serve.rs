@@ -11,6 +11,7 @@ use core::slice;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::{ActiveLayout, View};
 use jedlik_merkle::LEAF_BITS;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
@@ -18,7 +19,6 @@ use jedlik_protocol::{
     ActiveLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, Stamp,
     StoredRecord,
 };
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
 use crate::collection::Question;

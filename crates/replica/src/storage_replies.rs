@@ -2,9 +2,9 @@
 //!
 //! Invariant: every ticket is taken out by its last answer.
 
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::{Comparison, PeerResponse};
 use jedlik_protocol::{Durability, Now, PlacedKey};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
 use crate::io::{Holding, RecordMeta, StorageFault};

@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::{Now, PlacedKey};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::exchange::READING_RECORDS;
 use crate::exchange_worker::{JobKind, PartitionJob};

@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use jedlik_handoff::InboundStatus;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::Now;
 use jedlik_protocol::peer::Vouching;
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::background::Background;
 use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, WorkerStep};

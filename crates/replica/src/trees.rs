@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{Partition, PartitionCount};
 use jedlik_merkle::{LEAF_BITS, Tree, item};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::Load;
 use jedlik_protocol::{Key, PlacedKey};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::io::RecordMeta;
 

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use jedlik_handoff::Refill;
 use jedlik_hashing::Partition;
 use jedlik_membership::{ActiveLayout, Past, View};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::{Doubt, PeerResponse, Vouching};
 use jedlik_protocol::{LayoutId, PlacedKey};
-use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::kept::{Kept, decode};

@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
 use jedlik_membership::Lineage;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::codec;
 use jedlik_protocol::gossip::{MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, LayoutId};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::disk::Disk;
 

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{
     Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult, RecordMeta,
     StorageFault,
 };
 use jedlik_vclock::LocalActor;
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::chance::Chance;
 use crate::contents::{Contents, DiskOperation, Edit, HintNames};

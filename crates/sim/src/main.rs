@@ -176,7 +176,7 @@ fn report(seeds: u64, counts: Counts, begun: Instant, threads: usize) {
 /// Looks for planted bugs: one by name, printing its trace, or all, making the table.
 #[cfg(jedlik_planted)]
 fn planted(arguments: &Arguments, name: &str) -> ExitCode {
-    use jedlik_vclock::planted::{BUGS, Bug, plant};
+    use jedlik_planted::{BUGS, Bug, plant};
     let names: Vec<&str> = name.split(',').collect();
     let is_named = |bug: &Bug| name == "all" || names.contains(&format!("{bug:?}").as_str());
     if name == "all" || names.len() > 1 {

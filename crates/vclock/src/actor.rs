@@ -5,8 +5,8 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::planted::{self, Bug};
 use crate::{ActorId, VectorClock};
+use jedlik_planted::{self as planted, Bug};
 
 /// Random name of one life of a node, drawn anew at every start.
 #[derive(

@@ -8,7 +8,6 @@ extern crate alloc;
 
 mod actor;
 mod clock;
-pub mod planted;
 mod record;
 
 pub use actor::{Incarnation, LocalActor, actor_for};

@@ -9,8 +9,8 @@ use core::mem;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::planted::{self, Bug};
 use crate::{ActorId, ClockEntry, Dot, VectorClock};
+use jedlik_planted::{self as planted, Bug};
 
 /// Client's name for one put, kept over its retries.
 #[derive(

@@ -8,9 +8,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::Digest;
 use jedlik_protocol::peer::Doubt;
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::Tally;

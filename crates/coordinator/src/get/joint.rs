@@ -13,9 +13,9 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{Digest, EncodedRecord};
-use jedlik_vclock::planted::{self, Bug};
 
 use super::{Elsewhere, Get, GetOutput, RepairCause};
 use crate::joint::{Asked, Message, RequestId, Requests, within_limit};

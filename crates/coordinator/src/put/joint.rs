@@ -9,9 +9,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
-use jedlik_vclock::planted::{self, Bug};
 
 use super::{Cause, Put, PutOutput, PutSuccess};
 use crate::joint::{Asked, Message, RequestId, Requests, within_limit};

@@ -14,9 +14,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
-use jedlik_vclock::planted::{self, Bug};
 
 pub use self::joint::{JointPut, JointPutOutput};
 use self::slots::{Assumptions, Slots};

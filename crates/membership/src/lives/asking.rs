@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::{Gossip, MemberRecord, Status};
 use jedlik_protocol::{Incarnation, LayoutId, Now};
-use jedlik_vclock::planted::{self, Bug};
 
 use super::{
     ASKED_MEMBERS, ASKED_SEEDS, DISPUTED_INTERVAL_US, GRACE_US, LAST_INTERVAL_US, LifeStage,

@@ -7,10 +7,10 @@ use alloc::format;
 use alloc::string::String;
 use core::net::SocketAddr;
 
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, Now};
-use jedlik_vclock::planted::{self, Bug};
 
 use super::LifeStage;
 use crate::Membership;

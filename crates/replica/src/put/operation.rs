@@ -8,11 +8,11 @@ use jedlik_coordinator::{
     Cause, CoordinatorCopy, JointPut, Needs, PutSuccess, RequestId, Shortfall, WritePlan,
 };
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{Blob, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{Content, VectorClock};
 
 use crate::answer::shortfall;

@@ -11,10 +11,10 @@ use core::mem;
 
 use jedlik_coordinator::{CoordinatorCopy, JointPut, Needs, WritePlan};
 use jedlik_hashing::NodeId;
+use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Now, PlacedKey, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, VectorClock};
 use rand_core::Rng;
 

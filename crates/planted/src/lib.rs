@@ -1,6 +1,21 @@
 //! Faults planted on purpose, for the simulator: each is a known way to get a Dynamo wrong.
 //!
+//! The line that a bug would spoil asks [`on`] for it. A build for bugs, with `--cfg jedlik_planted`, puts one after the
+//! other into effect with `plant`, and the simulator has to notice each.
+//!
+//! ```
+//! use jedlik_planted::{self as planted, Bug};
+//!
+//! let (acknowledged, needed) = (1, 2);
+//! let missing = usize::from(planted::on(Bug::AcknowledgementMissing));
+//! assert!(acknowledged + missing < needed);
+//! ```
+//!
+//! It is a crate of its own, at the bottom, so that every crate can have bugs without depending on another for them.
+//!
 //! Invariant: without `--cfg jedlik_planted` there are none, and the compiler drops every switch.
+
+#![no_std]
 
 /// Fault that the simulator must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,5 +177,39 @@ mod switched {
     /// Puts one bug into effect in place of the one before, or none.
     pub fn plant(bug: Option<Bug>) {
         PLANTED.store(bug.map_or(NONE, |bug| bug as u8), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUGS, on};
+
+    #[test]
+    fn bugs_are_tried_in_the_order_of_their_declaration_and_none_in_between_is_left_out() {
+        for (index, bug) in BUGS.iter().enumerate() {
+            assert_eq!(index, *bug as usize, "{bug:?} is not where its declaration is");
+        }
+    }
+
+    #[cfg(not(jedlik_planted))]
+    #[test]
+    fn a_sound_build_has_no_bug() {
+        assert!(BUGS.iter().all(|bug| !on(*bug)));
+    }
+
+    #[cfg(jedlik_planted)]
+    #[test]
+    fn a_planted_bug_takes_the_place_of_the_one_before() {
+        use super::Bug;
+
+        let in_effect =
+            |expected: Option<Bug>| BUGS.iter().copied().filter(|bug| on(*bug)).eq(expected);
+        assert!(in_effect(None));
+        for bug in BUGS.iter().copied() {
+            super::plant(Some(bug));
+            assert!(in_effect(Some(bug)), "{bug:?} is planted");
+        }
+        super::plant(None);
+        assert!(in_effect(None));
     }
 }
