@@ -10,7 +10,7 @@ use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
 use jedlik_protocol::bucket::BucketEntry;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, MemberAddress as Member, Topology};
 
-pub use jedlik_hashing::Partition;
+pub use jedlik_hashing::{Partition, Preferences};
 pub use jedlik_vclock::WriteId;
 
 use crate::request_loop::Idempotency;

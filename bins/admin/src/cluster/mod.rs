@@ -5,6 +5,7 @@ mod commit;
 mod plan;
 mod progress;
 mod ring;
+mod ring_map;
 mod stage;
 mod staged;
 pub(crate) mod status;

@@ -3,13 +3,16 @@
 //! Invariant: for a partition, the active owner sets are those of the newest layout and of each
 //! older one back to the newest one known to have flipped for it, that one included.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use jedlik_client::admin::Partition;
+use jedlik_client::admin::{Partition, Preferences};
 use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
 use jedlik_protocol::bucket::BucketProps;
@@ -17,6 +20,7 @@ use jedlik_protocol::{LayoutVersion, WireLayout};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::cluster::ring_map::{few_ranges, node_mark, ranges, ring_map};
 use crate::exit::Usage;
 use crate::members::resolve;
 use crate::output::Output;
@@ -24,12 +28,16 @@ use crate::table::{Align, Table};
 
 /// Show which node holds which partitions
 ///
-/// For each node: the partitions whose token it holds, so that it stands first in their preference lists. For one
-/// partition: its preference list, and the owner sets that are active while it moves.
+/// Lists each node's share: of the tokens, which put it first in partitions' preference lists, and of the partitions
+/// that it owns, for buckets with the default n. A map shows who holds each token. --json has the numbers of all
+/// partitions.
+///
+/// For one partition: its preference list, and the owner sets that are active while it moves.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jedlik-admin cluster ring
+  jedlik-admin cluster ring --json | jq '.layouts[0].token_holders'
   jedlik-admin cluster ring --partition 17
   jedlik-admin cluster ring --node n3")]
 pub(crate) struct RingArgs {
@@ -45,6 +53,8 @@ pub(crate) struct RingArgs {
 struct Rings {
     /// Active layouts, the newest first; at least one, each checked to be well-formed.
     layouts: Vec<WireLayout>,
+    /// Owners of all partitions under each of the layouts.
+    owners: Vec<Preferences>,
     names: BTreeMap<NodeId, String>,
     /// Default N of buckets, which is the size of the owner sets shown.
     n: usize,
@@ -104,7 +114,9 @@ impl Rings {
         }
         let members = status.members.iter();
         let names = members.map(|member| (member.record.node, member.record.name.clone()));
-        Ok(Self { layouts, names: names.collect(), n: BucketProps::default().n.into() })
+        let n = usize::from(BucketProps::default().n);
+        let owners = layouts.iter().map(|placed| Preferences::new(&placed.layout.ring, n));
+        Ok(Self { owners: owners.collect(), layouts, names: names.collect(), n })
     }
 
     fn newest(&self) -> &WireLayout {
@@ -121,13 +133,19 @@ impl Rings {
 
     /// Returns the partition's owners under each layout, the newest first.
     fn owner_sets(&self, partition: Partition) -> Vec<OwnerSet> {
-        let set = |placed: &WireLayout| {
-            let mut owners = placed.layout.ring.preference_list(partition);
-            owners.truncate(self.n);
-            let flipped = placed.flipped.contains(partition);
-            OwnerSet { layout: placed.layout.version, owners, flipped }
+        let set = |(placed, owners): (&WireLayout, &Preferences)| OwnerSet {
+            layout: placed.layout.version,
+            owners: owners.of(partition).to_vec(),
+            flipped: placed.flipped.contains(partition),
         };
-        self.layouts.iter().map(set).collect()
+        self.layouts.iter().zip(&self.owners).map(set).collect()
+    }
+
+    /// Returns the partitions that a node owns under the newest layout.
+    fn owned_by_newest(&self, node: NodeId) -> Vec<Partition> {
+        let owners = self.owners.first().expect("there is no ring without a layout");
+        let owns = |partition: &Partition| owners.of(*partition).contains(&node);
+        self.newest().layout.ring.partitions().partitions().filter(owns).collect()
     }
 
     /// Returns the partitions that a node owns under each layout, where that owner set is active; the newest layout
@@ -163,14 +181,14 @@ impl Rings {
     fn header(&self) -> String {
         let newest = self.newest();
         let all = newest.layout.ring.partitions().get();
-        let mut text = format!("layout {} of {all} partitions", newest.layout.id());
+        let mut text = format!("layout {} of {all} partitions, n = {}", newest.layout.id(), self.n);
         let older: Vec<String> =
             self.layouts[1..].iter().map(|placed| placed.layout.version.to_string()).collect();
         match older.as_slice() {
             [] => {}
             older => write!(
                 text,
-                "; {} of them have flipped, and for others layouts {} count too",
+                "; {} of them have flipped; under others, older layouts are active too: {}",
                 newest.flipped.len(),
                 older.join(", ")
             )
@@ -180,24 +198,36 @@ impl Rings {
     }
 
     fn to_text(&self) -> String {
+        let ring = &self.newest().layout.ring;
+        let all = ring.partitions().get();
         let mut table = Table::new([
+            ("mark", Align::Left),
             ("name", Align::Left),
             ("zone", Align::Left),
             ("weight", Align::Right),
             ("tokens", Align::Right),
-            ("of the partitions", Align::Left),
+            ("owned", Align::Right),
+            ("owned partitions", Align::Left),
         ]);
-        for node in self.newest().layout.ring.nodes() {
-            let tokens = self.tokens(node.node);
+        let mut nodes: Vec<_> = ring.nodes().iter().collect();
+        nodes.sort_by_key(|node| self.name(node.node));
+        let mut marks = BTreeMap::new();
+        for (place, node) in nodes.into_iter().enumerate() {
+            let mark = node_mark(place);
+            marks.insert(node.node, mark);
+            let (tokens, owned) = (ring.tokens_of(node.node), self.owned_by_newest(node.node));
             table.row([
+                mark.to_string(),
                 self.name(node.node),
                 node.zone.clone(),
                 node.weight.to_string(),
-                tokens.len().to_string(),
-                ranges(&tokens),
+                with_share(tokens, all),
+                with_share(owned.len() as u32, all),
+                few_ranges(&owned),
             ]);
         }
-        format!("{}{table}", self.header())
+        let map = ring_map(all, |partition| marks[&ring.token_holder(partition)]);
+        format!("{}{table}the holder of each partition's token:\n{map}", self.header())
     }
 
     fn node_text(&self, node: NodeId) -> String {
@@ -208,8 +238,19 @@ impl Rings {
             writeln!(text, "{name} owns {count} partitions under layout {layout}: {ranges}")
                 .expect("writing into memory can't fail");
         }
-        let tokens = self.tokens(node);
-        text + &format!("{name} holds {} tokens: {}\n", tokens.len(), ranges(&tokens))
+        let ring = &self.newest().layout.ring;
+        let owners = self.owners.first().expect("there is no ring without a layout");
+        let mark = |partition| match owners.of(partition) {
+            _ if ring.token_holder(partition) == node => '#',
+            owners if owners.contains(&node) => '+',
+            _ => '.',
+        };
+        let (tokens, layout) = (ring.tokens_of(node), self.newest().layout.version);
+        let map = ring_map(ring.partitions().get(), mark);
+        text + &format!(
+            "{name} holds {tokens} tokens under layout {layout} (# with the token, + without, . not \
+             owned):\n{map}"
+        )
     }
 
     fn partition_text(&self, partition: Partition) -> String {
@@ -230,8 +271,13 @@ impl Rings {
         let layouts: Vec<Value> = self
             .layouts
             .iter()
-            .map(|placed| {
+            .zip(&self.owners)
+            .map(|(placed, owners)| {
                 let ring = &placed.layout.ring;
+                let owned = |node: NodeId| {
+                    let owns = |partition: &Partition| owners.of(*partition).contains(&node);
+                    ring.partitions().partitions().filter(owns).count()
+                };
                 let holder = |partition| ring.token_holder(partition).to_string();
                 let nodes = ring.nodes().iter().map(|node| {
                     json!({
@@ -240,6 +286,7 @@ impl Rings {
                         "zone": node.zone,
                         "weight": node.weight,
                         "tokens": ring.tokens_of(node.node),
+                        "owned": owned(node.node),
                     })
                 });
                 let id = placed.layout.id();
@@ -254,7 +301,7 @@ impl Rings {
                 })
             })
             .collect();
-        json!({ "layouts": layouts })
+        json!({ "n": self.n, "layouts": layouts })
     }
 
     fn node_json(&self, node: NodeId) -> Value {
@@ -308,17 +355,7 @@ pub(super) fn sets_text(sets: &[OwnerSet], list: impl Fn(&[NodeId]) -> String) -
     text
 }
 
-/// Formats partitions in order, with neighbours together: `0-3,7`.
-pub(super) fn ranges(partitions: &[Partition]) -> String {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for partition in partitions {
-        match ranges.last_mut() {
-            Some((_, end)) if *end + 1 == partition.0 => *end = partition.0,
-            _ => ranges.push((partition.0, partition.0)),
-        }
-    }
-    let text = |(start, end): &(u32, u32)| {
-        if start == end { start.to_string() } else { format!("{start}-{end}") }
-    };
-    ranges.iter().map(text).collect::<Vec<_>>().join(",")
+/// Formats a part of a whole with its share: `86 (33.6 %)`.
+fn with_share(part: u32, whole: u32) -> String {
+    format!("{part} ({:.1} %)", 100.0 * f64::from(part) / f64::from(whole))
 }

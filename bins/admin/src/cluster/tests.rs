@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
-use jedlik_client::admin::Partition;
 use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::{
     ClusterStatus, CopiesAtRisk, MemberState, MemberStatus, PlanReport, PlannedNode,
@@ -14,7 +13,6 @@ use jedlik_protocol::gossip::{
 use jedlik_protocol::{ClusterId, Digest, Incarnation, LayoutId};
 
 use super::commit::{behind, overruled};
-use super::ring::{OwnerSet, active, ranges, sets_text};
 use super::stage::{JoinArgs, LeaveArgs, ReplaceArgs, joins, leaves, replacement, staged_nodes};
 use super::staged::{staged_json, staged_text};
 use super::wait::{Stall, stall_text};
@@ -388,41 +386,6 @@ fn a_stall_report_says_how_to_do_without_a_leaver_that_died() {
     let text = stall_text(Duration::from_secs(15), &moving.obstacles());
     for words in ["it waits for this", "n2 is leaving and does not answer", "cluster remove n2`"] {
         assert!(text.contains(words), "no {words:?} in {text}");
-    }
-}
-
-#[test]
-fn sets_count_back_to_the_newest_that_flipped() {
-    let set = |layout, flipped, owners: &[u64]| OwnerSet {
-        layout,
-        owners: owners.iter().copied().map(NodeId).collect(),
-        flipped,
-    };
-    let cases: [(&[bool], usize); 4] =
-        [(&[true], 1), (&[false, true, true], 2), (&[false, false, true], 3), (&[false, false], 2)];
-    for (flipped, expected) in cases {
-        let sets: Vec<OwnerSet> =
-            flipped.iter().map(|flipped| set(1, *flipped, &[1, 2, 3])).collect();
-        assert_eq!(active(&sets).len(), expected, "{flipped:?}");
-    }
-    let sets = [set(3, false, &[1, 2]), set(2, false, &[2, 3]), set(1, true, &[1, 2])];
-    let list =
-        |nodes: &[NodeId]| format!("{:?}", nodes.iter().map(|node| node.0).collect::<Vec<_>>());
-    insta::assert_snapshot!(sets_text(&sets, list), @r"
-    active owner sets:
-      layout 3: [1, 2]
-      layout 2: [2, 3]
-      layout 1: [1, 2], flipped, as above
-    ");
-}
-
-#[test]
-fn neighbouring_partitions_are_shown_together() {
-    let cases: [(&[u32], &str); 4] =
-        [(&[], ""), (&[5], "5"), (&[0, 1, 2, 3, 7], "0-3,7"), (&[0, 2, 3], "0,2-3")];
-    for (partitions, expected) in cases {
-        let partitions: Vec<Partition> = partitions.iter().copied().map(Partition).collect();
-        assert_eq!(ranges(&partitions), expected);
     }
 }
 
