@@ -18,7 +18,7 @@ pub use self::transfers::{
 };
 use crate::bucket::BucketEntry;
 use crate::gossip::{MemberRecord, Rival, StagedChange, Staging};
-use crate::peer::{Inspection, RecordSummary};
+use crate::inspection::{Inspection, RecordSummary};
 use crate::{Blob, ClusterId, Digest, Key, LayoutId, WireLayout};
 
 /// A request of an admin to one node.

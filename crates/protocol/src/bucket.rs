@@ -13,7 +13,7 @@ use crate::key::check_bucket;
 use crate::limits::{
     N_MAX, RECORD_OVERHEAD_BYTES, SIBLING_LIMIT_MAX, VALUE_LIMIT_MAX_BYTES, record_limit_max_bytes,
 };
-use crate::{Blob, Digest, Durability, codec};
+use crate::{Blob, Digest, Durability, archive};
 
 /// Treatment of concurrent versions in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -137,7 +137,9 @@ impl BucketProps {
             "sibling_limit" => self.sibling_limit = number(name, value)?,
             "ttl_ms" if value == "none" => self.ttl_ms = None,
             "ttl_ms" => self.ttl_ms = Some(number(name, value)?),
-            _ => return Err(InvalidProperty::Unknown { name: name.into() }),
+            _ => {
+                return Err(InvalidProperty::Unknown { name: name.into(), known: &PROPERTY_NAMES });
+            }
         }
         Ok(())
     }
@@ -239,7 +241,7 @@ impl BucketEntry {
     /// Computes the digest of the properties, by which gossip summaries compare them.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(xxh3_64(&codec::encode_props(&self.props)))
+        Digest(xxh3_64(&archive::encode(&self.props)))
     }
 
     /// Whether this entry wins over another one for the same bucket; every node applies this rule.
@@ -247,7 +249,7 @@ impl BucketEntry {
     pub fn supersedes(&self, other: &Self) -> bool {
         self.version > other.version
             || self.version == other.version
-                && codec::encode_props(&self.props) > codec::encode_props(&other.props)
+                && archive::encode(&self.props)[..] > archive::encode(&other.props)[..]
     }
 }
 

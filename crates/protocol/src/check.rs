@@ -7,17 +7,16 @@
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark, ScanOf};
-use crate::codec::Frame;
 use crate::error::DecodeError;
+use crate::frame::Frame;
 use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
+use crate::inspection::RecordSummary;
 use crate::key::check_bucket;
 use crate::limits::{
     ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DEPARTED_MAX, DIGEST_PAGE_RECORDS,
     HINT_TARGETS_MAX, RECORD_MAX_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
-use crate::peer::{
-    DigestEntry, DigestPage, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
-};
+use crate::peer::{DigestEntry, DigestPage, Page, PeerRequest, PeerResponse, ScannedPage};
 use crate::{EncodedRecord, Key, Layout, PartitionSet, WireLayout};
 
 /// The most partitions of any ring.

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::InvalidContext;
 use crate::limits::CONTEXT_LIMIT_BYTES;
-use crate::{Blob, ClusterId, Key, codec};
+use crate::{Blob, ClusterId, Key, archive};
 
 const FORMAT: u8 = 1;
 const CHECKSUM_BYTES: usize = 8;
@@ -25,7 +25,7 @@ impl Context {
     #[must_use]
     pub fn encode(&self, cluster: ClusterId, key: &Key) -> Blob {
         let mut bytes: Vec<u8> = alloc::vec![FORMAT];
-        bytes.extend_from_slice(&codec::encode_clock(&self.0));
+        bytes.extend_from_slice(&archive::encode(&self.0));
         let checksum = checksum(&bytes, cluster, key);
         bytes.extend_from_slice(&checksum);
         bytes.into()
@@ -49,9 +49,9 @@ impl Context {
         if checksum(body, cluster, key) != found {
             return Err(InvalidContext::Checksum);
         }
-        let clock = codec::decode_clock(&Blob::from(token.bytes().slice(1..split)))
-            .map_err(|_| InvalidContext::Checksum)?;
-        Ok(Self(clock))
+        let clock = archive::decode(&token.bytes().slice(1..split), "clock");
+        let well_formed = clock.ok().filter(VectorClock::is_well_formed);
+        well_formed.map(Self).ok_or(InvalidContext::Checksum)
     }
 }
 

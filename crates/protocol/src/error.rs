@@ -6,7 +6,6 @@ use core::fmt;
 use rkyv::{Archive, Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::bucket::PROPERTY_NAMES;
 use crate::limits::{BUCKET_LIMIT_BYTES, CONTEXT_LIMIT_BYTES, KEY_LIMIT_BYTES};
 
 /// A bucket's name or a key that is empty or over its limit.
@@ -81,10 +80,12 @@ pub enum InvalidContext {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidProperty {
     /// No property has this name.
-    #[error("unknown bucket property {name:?}; known are {}", PROPERTY_NAMES.join(", "))]
+    #[error("unknown bucket property {name:?}; known are {}", .known.join(", "))]
     Unknown {
         /// Name as it was given.
         name: String,
+        /// Names that properties have.
+        known: &'static [&'static str],
     },
     /// The value is not of the property's kind.
     #[error("bucket property {name} can't be {value:?}: it takes {takes}")]

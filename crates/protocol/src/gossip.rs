@@ -12,8 +12,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::BucketEntry;
-use crate::codec;
-use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
+use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout, archive};
 
 /// Membership status that a member declares for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
@@ -107,7 +106,7 @@ impl Staging {
     /// Computes the digest of the whole staging, which breaks ties between rivals.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(xxh3_64(&codec::encode_staging(self)))
+        Digest(xxh3_64(&archive::encode(self)))
     }
 
     /// Whether this staging wins over another one; every node applies this rule.

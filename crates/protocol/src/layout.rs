@@ -7,7 +7,7 @@ use jedlik_hashing::{NodeId, Ring};
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Digest, PartitionSet, codec};
+use crate::{Digest, PartitionSet, archive};
 
 /// Number of a layout in the cluster's history, from 1; 0 before the first commit.
 pub type LayoutVersion = u64;
@@ -96,8 +96,7 @@ impl Layout {
     /// Computes the digest by which an admin names a plan, and which breaks ties between rival commits.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let bytes: Vec<u8> = codec::encode_layout(self);
-        Digest(xxh3_64(&bytes))
+        Digest(xxh3_64(&archive::encode(self)))
     }
 
     /// Computes the layout's identity. It encodes the whole layout, so keep the result where it is needed often.

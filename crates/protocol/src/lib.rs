@@ -1,12 +1,17 @@
 //! The only wire format: every message between nodes, clients and admins.
 //!
-//! Invariant: bytes become values in [`codec`] alone, validated there; a frame that exists is well
-//! formed and within [`limits`].
+//! Modules use one another downwards only. At the top, [`codec`] makes bytes of frames and frames of bytes; below it are
+//! the checks, the frame, the messages ([`client`], [`peer`], [`gossip`], [`admin`]), the values in them, and at the
+//! bottom `archive`, the bytes of any one value.
+//!
+//! Invariant: bytes become values in `archive` alone, validated there; a frame that exists is well formed and within
+//! [`limits`].
 
 #![no_std]
 extern crate alloc;
 
 pub mod admin;
+mod archive;
 mod blob;
 pub mod bucket;
 mod check;
@@ -15,7 +20,9 @@ pub mod codec;
 mod context;
 pub mod error;
 pub mod escape;
+mod frame;
 pub mod gossip;
+pub mod inspection;
 mod key;
 mod layout;
 pub mod limits;

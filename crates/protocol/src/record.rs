@@ -2,12 +2,13 @@
 //!
 //! Invariant: equal records have equal bytes, so a digest of the bytes stands for the record.
 
+mod encoding;
+
 use jedlik_vclock::LocalActor;
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Blob;
-use crate::codec;
 use crate::error::{DecodeError, RecordOverLimit};
 use crate::limits::{CLOCK_ENTRIES_MAX, RECORD_MAX_BYTES, SIBLINGS_MAX};
 
@@ -30,7 +31,7 @@ impl EncodedRecord {
     /// Encodes `record`, whatever its size.
     #[must_use]
     pub fn encode(record: &Record) -> Self {
-        Self(Blob::from(codec::encode_record(record)))
+        Self(Blob::from(encoding::encode(record)))
     }
 
     /// Encodes the result of a merge or a put, unless it exceeds the limits of any record.
@@ -68,7 +69,7 @@ impl EncodedRecord {
     /// The bytes are not a record. This can't happen to a record that came through the codec or
     /// [`Self::from_bytes`].
     pub fn decode(&self) -> Result<Record, DecodeError> {
-        codec::decode_record(&self.0)
+        encoding::decode(&self.0)
     }
 
     /// Returns the record with each value replaced by its length, in 8 bytes, little endian; its clock, versions and

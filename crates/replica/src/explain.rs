@@ -8,9 +8,8 @@ use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::admin::{AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::ClientResponse;
-use jedlik_protocol::peer::{
-    HintSummary, Inspection, PeerRequest, PeerResponse, RecordSummary, SiblingSummary,
-};
+use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, Record};
 use jedlik_vclock::Content;
 

@@ -7,9 +7,8 @@ use jedlik_protocol::client::{
     ClientRequest, ClientResponse, GetAnswer, ScanAnswer, ScanMark, ScanOf, Version,
 };
 use jedlik_protocol::gossip::StagedChange;
-use jedlik_protocol::peer::{
-    DigestPage, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
-};
+use jedlik_protocol::inspection::RecordSummary;
+use jedlik_protocol::peer::{DigestPage, Page, PeerRequest, PeerResponse, ScannedPage};
 use jedlik_protocol::{Blob, EncodedRecord, Key};
 use jedlik_vclock::{Content, VectorClock};
 

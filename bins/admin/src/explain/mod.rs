@@ -17,7 +17,7 @@ use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::MemberAddress;
 use jedlik_protocol::escape::Escaped;
-use jedlik_protocol::peer::{HintSummary, RecordSummary, SiblingSummary};
+use jedlik_protocol::inspection::{HintSummary, RecordSummary, SiblingSummary};
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;

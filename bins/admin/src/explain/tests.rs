@@ -4,7 +4,7 @@ use jedlik_client::NodeId;
 use jedlik_client::admin::Partition;
 use jedlik_client::admin::WriteId;
 use jedlik_protocol::admin::{Explanation, Holder};
-use jedlik_protocol::peer::{HintSummary, Inspection, RecordSummary, SiblingSummary};
+use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::{ClusterId, Digest, Key};
 use serde_json::json;
 

@@ -16,24 +16,23 @@ use crate::client::{
     ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest, ScanAnswer, ScanMark,
     Topology, Version,
 };
-use crate::codec::Frame;
 use crate::error::{DecodeError, InvalidKey};
+use crate::frame::Frame;
 use crate::gossip::{
     Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
+use crate::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use crate::limits::{
     ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, ANSWER_VALUES_BYTES, BUCKET_LIMIT_BYTES, CLOCK_ENTRIES_MAX,
     CONTEXT_LIMIT_BYTES, DIGEST_PAGE_RECORDS, FRAME_LIMIT_BYTES, HINT_TARGETS_MAX, KEY_LIMIT_BYTES,
     RECORD_MAX_BYTES, REQUEST_LIMIT_BYTES, SCAN_PAGE_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
     VALUE_LIMIT_MAX_BYTES,
 };
-use crate::peer::{
-    DigestEntry, DigestPage, Doubt, HintSummary, Inspection, Page, PeerRequest, PeerResponse,
-    RecordSummary, ScannedPage, SiblingSummary,
-};
+use crate::peer::{DigestEntry, DigestPage, Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
 use crate::{
     ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
     Layout, LayoutId, PartitionSet, ProtocolVersion, Quorum, Record, Stamp, Terms, WireLayout,
+    archive,
 };
 
 const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
@@ -57,7 +56,7 @@ struct LooseKey {
 fn loose_key(bucket: &str, name: &str) -> Key {
     let loose = LooseKey { bucket: bucket.into(), key: name.into() };
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
-    crate::codec::decode_unchecked(&bytes)
+    archive::decode(&bytes, "value laid out by hand").unwrap()
 }
 
 /// Laid out as a ring is, with nothing checked.
@@ -74,7 +73,7 @@ fn layout(tokens: Vec<u16>) -> Layout {
     let partitions = PartitionCount::new(2).unwrap();
     let loose = LooseRing { partitions, nodes: vec![node], tokens };
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
-    let ring: Ring = crate::codec::decode_unchecked(&bytes);
+    let ring: Ring = archive::decode(&bytes, "value laid out by hand").unwrap();
     Layout { version: 1, parent: LayoutId::default(), ring, departed: vec![] }
 }
 
@@ -97,7 +96,7 @@ fn garbage() -> EncodedRecord {
     let bytes = Bytes::from(
         rkyv::to_bytes::<rkyv::rancor::Error>(&Blob::from("garbage")).unwrap().into_vec(),
     );
-    crate::codec::decode_unchecked(&bytes)
+    archive::decode(&bytes, "value laid out by hand").unwrap()
 }
 
 fn member(weight: u32) -> MemberRecord {
@@ -244,7 +243,7 @@ fn clock_page(entries: &[(u64, u64)]) -> Frame {
     };
     let loose = LooseClock { entries: entries.iter().map(entry).collect() };
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
-    let clock: VectorClock = crate::codec::decode_unchecked(&bytes);
+    let clock: VectorClock = archive::decode(&bytes, "value laid out by hand").unwrap();
     let entry = DigestEntry { digest: Digest(1), clock: Some(clock) };
     response(PeerResponse::Digests(DigestPage { digests: vec![(key(), entry)], until: None }))
 }
@@ -429,7 +428,7 @@ fn the_largest_of_everything_fits_its_frame() {
 fn raw(length: usize) -> EncodedRecord {
     let blob = Blob::from(vec![0; length]);
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&blob).unwrap().into_vec());
-    crate::codec::decode_unchecked(&bytes)
+    archive::decode(&bytes, "value laid out by hand").unwrap()
 }
 
 #[test]

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use rkyv::util::AlignedVec;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::ArchivedFrame;
 use crate::ProtocolVersion;
+use crate::frame::ArchivedFrame;
 
 const VERSION_BYTES: usize = size_of::<u16>();
 const CHECKSUM_BYTES: usize = size_of::<u64>();

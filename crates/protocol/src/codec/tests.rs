@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
 
-use super::{ArchivedFrame, Frame, PROTOCOL_MAX, PROTOCOL_MIN};
+use super::{Frame, PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::ProtocolVersion::{self, V5, V6};
 use crate::Stamp;
 use crate::client::ClientRequest;
 use crate::error::{DecodeError, ErrorCode, Failure};
+use crate::frame::ArchivedFrame;
 use crate::gossip::Gossip;
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::PeerResponse;

@@ -19,9 +19,10 @@ use jedlik_protocol::gossip::{
     Delta, Gossip, Life, Load, MemberDigest, MemberRecord, Ready, Rival, Speaks, StagedChange,
     Staging, Status, Summary,
 };
+use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::peer::{
-    Comparison, DigestEntry, DigestPage, Doubt, HintSummary, Inspection, Page, PeerRequest,
-    PeerResponse, RecordSummary, ScannedPage, SiblingSummary, Vouching,
+    Comparison, DigestEntry, DigestPage, Doubt, Page, PeerRequest, PeerResponse, ScannedPage,
+    Vouching,
 };
 use jedlik_protocol::{
     ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,

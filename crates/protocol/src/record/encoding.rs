@@ -12,20 +12,20 @@
 use alloc::vec::Vec;
 
 use jedlik_vclock::Content;
-use rkyv::rancor::Error;
 
-use super::{from_archived, to_bytes};
+use super::Record;
 use crate::error::DecodeError;
-use crate::{Blob, Record};
+use crate::{Blob, archive};
 
 const COUNT_BYTES: usize = 2;
 const INDEX_BYTES: usize = 2;
-const MALFORMED: DecodeError = DecodeError::Malformed { what: "record" };
+const WHAT: &str = "record";
+const MALFORMED: DecodeError = DecodeError::Malformed { what: WHAT };
 
-pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
+pub(super) fn encode(record: &Record) -> Vec<u8> {
     let repeats = repeated_values(record);
     let mut bytes = if repeats.is_empty() {
-        to_bytes(record)
+        archive::encode(record)
     } else {
         let mut short = record.clone();
         for (index, _) in &repeats {
@@ -33,7 +33,7 @@ pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
                 *content = Content::Value(Blob::default());
             }
         }
-        to_bytes(&short)
+        archive::encode(&short)
     };
     for (index, _) in &repeats {
         bytes.extend_from_slice(&index.to_le_bytes());
@@ -44,14 +44,13 @@ pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
     bytes.into_vec()
 }
 
-pub(crate) fn decode_record(bytes: &Blob) -> Result<Record, DecodeError> {
+pub(super) fn decode(bytes: &Blob) -> Result<Record, DecodeError> {
     let (rest, count) = bytes.split_last_chunk::<COUNT_BYTES>().ok_or(MALFORMED)?;
     let indices_bytes = usize::from(u16::from_le_bytes(*count)) * INDEX_BYTES;
     let length = rest.len().checked_sub(indices_bytes).ok_or(MALFORMED)?;
     let (indices, _) = rest[length..].as_chunks::<INDEX_BYTES>();
     let buffer = bytes.bytes().slice(..length);
-    let archived = rkyv::access::<rkyv::Archived<Record>, Error>(&buffer).map_err(|_| MALFORMED)?;
-    let mut record: Record = from_archived(archived, &buffer).map_err(|_| MALFORMED)?;
+    let mut record: Record = archive::decode(&buffer, WHAT)?;
     if !indices.is_empty() {
         fill(&mut record, indices).ok_or(MALFORMED)?;
     }
