@@ -66,7 +66,7 @@ fn record(puts: u64) -> EncodedRecord {
 }
 
 /// Plays one put to which every replica says yes.
-fn run_put(plans: &[WritePlan]) -> JointPut {
+fn run_put(plans: &[WritePlan]) {
     let mut put = JointPut::new(0, plans);
     let mut succeeded = false;
     while let Some(output) = put.poll_output() {
@@ -80,7 +80,6 @@ fn run_put(plans: &[WritePlan]) -> JointPut {
         }
     }
     assert!(succeeded && put.is_done());
-    put
 }
 
 /// Plays one get to which this node answers with `ours` and every other replica with `theirs`, and returns the number

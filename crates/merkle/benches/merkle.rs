@@ -38,10 +38,8 @@ fn item_of_a_record() -> u64 {
 
 #[divan::bench]
 fn one_record_changes(bencher: Bencher) {
-    let (before, after) = (item(0, 1), item(0, 2));
-    bencher.with_inputs(full).bench_refs(|tree| {
-        tree.change(black_box(517), Some(before), Some(after));
-    });
+    let (mut tree, before, after) = (full(), item(0, 1), item(0, 2));
+    bencher.bench_local(|| tree.change(black_box(517), Some(before), Some(after)));
 }
 
 #[divan::bench]
