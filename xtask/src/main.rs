@@ -6,6 +6,7 @@ mod certs;
 mod chaos;
 mod ci;
 mod cluster;
+mod instructions;
 mod licences;
 mod packages;
 mod sim;
@@ -59,6 +60,11 @@ enum Task {
     Sim(Simulation),
     /// Run real nodes with load, faults and changes of the membership: `--minutes 3 --seed 7`; --help says more.
     Chaos(Chaos),
+    /// Count the instructions of each microbenchmark, or of those whose names match the filter: `instructions merkle`.
+    Instructions {
+        /// Part of the benchmarks' names.
+        filter: Option<String>,
+    },
     /// Check the house rules that neither the compiler nor clippy knows.
     Tidy,
     /// Make a development cluster's authority and certificates, and start nothing.
@@ -87,6 +93,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Ci { only } => ci::run(&workspace, *only),
         Task::Sim(simulation) => sim::run(&workspace, simulation),
         Task::Chaos(chaos) => chaos::run(&workspace, chaos),
+        Task::Instructions { filter } => instructions::run(&workspace, filter.as_deref()),
         Task::Tidy => tidy::run(&workspace),
         Task::Certs { dir } => cluster::run(&workspace, dir, &Action::Certs),
     }
