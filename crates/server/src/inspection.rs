@@ -4,9 +4,8 @@
 
 use std::path::Path;
 
-use jedlik_hashing::NodeId;
 use jedlik_protocol::{Blob, Record};
-use jedlik_storage::InspectedKey;
+use jedlik_storage::{InspectedHint, InspectedKey};
 use jedlik_vclock::{Content, Sibling};
 
 pub use jedlik_storage::{Inspected, OpenError, shard_folders};
@@ -54,10 +53,10 @@ pub struct FoundKey {
 impl From<InspectedKey> for FoundKey {
     fn from(found: InspectedKey) -> Self {
         let merged = versions(&found.merged());
-        let hint = |(target, since_ms, record): &(NodeId, u64, Record)| FoundHint {
-            target: target.to_string(),
-            since_ms: *since_ms,
-            versions: versions(record),
+        let hint = |hint: &InspectedHint| FoundHint {
+            target: hint.target.to_string(),
+            since_ms: hint.since_ms,
+            versions: versions(&hint.record),
         };
         Self {
             bucket: found.key.bucket().to_vec(),

@@ -6,7 +6,7 @@ use jedlik_protocol::{
 };
 use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
 
-use crate::{Hint, RangeQuery, ShardIdentity, Store, StoreError, Writes};
+use crate::{Hint, HintWrite, RangeQuery, ShardIdentity, Store, StoreError, Writes};
 
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
@@ -100,8 +100,7 @@ pub(crate) fn hint(target: u64, since_ms: u64, name: &str) -> Hint {
 
 /// Stores each hint in the place of the one of its target and key.
 pub(crate) fn put_hints(store: &dyn Store, hints: &[Hint]) {
-    let mut hints: Vec<_> =
-        hints.iter().map(|hint| (hint.target, hint.key.clone(), Some(hint.clone()))).collect();
-    hints.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let mut hints: Vec<HintWrite> = hints.iter().cloned().map(HintWrite::from).collect();
+    hints.sort_by(|a, b| (a.target, &a.key).cmp(&(b.target, &b.key)));
     store.write(&Writes { hints, ..Writes::default() }).unwrap();
 }

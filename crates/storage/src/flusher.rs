@@ -13,6 +13,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::buffer::Buffer;
+use crate::hint::HintWrite;
 use crate::journal::Message;
 use crate::layers::Frozen;
 use crate::mark::MetadataWrite;
@@ -176,7 +177,7 @@ pub(crate) fn write_into(
     }
     for (target, key, hint) in buffer.hints() {
         bytes += ENTRY_BYTES + hint.map_or(0, |hint| hint.record.record.bytes().len());
-        writes.hints.push((target, key.clone(), hint.cloned()));
+        writes.hints.push(HintWrite { target, key: key.clone(), hint: hint.cloned() });
         if bytes >= COMMIT_LIMIT_BYTES {
             engine.write(&std::mem::take(&mut writes))?;
             bytes = 0;

@@ -35,6 +35,23 @@ impl Hint {
     }
 }
 
+/// Hint that an engine stores in place of the one of its target and key, or removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HintWrite {
+    /// Node for which the hint is kept.
+    pub target: NodeId,
+    /// Key of the hint.
+    pub key: PlacedKey,
+    /// Hint to store, for that target and key; `None` to remove what is there.
+    pub hint: Option<Hint>,
+}
+
+impl From<Hint> for HintWrite {
+    fn from(hint: Hint) -> Self {
+        Self { target: hint.target, key: hint.key.clone(), hint: Some(hint) }
+    }
+}
+
 /// Place of a hint among its target's: oldest first, then by key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HintMark {

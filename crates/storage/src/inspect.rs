@@ -44,8 +44,19 @@ pub struct InspectedKey {
     pub key: Key,
     /// Record of the shard itself; `None` if the folder holds hints alone.
     pub record: Option<Record>,
-    /// Hints that the shard kept for other nodes: target, time in milliseconds since the Unix epoch, and record.
-    pub hints: Vec<(NodeId, u64, Record)>,
+    /// Hints that the shard kept for other nodes.
+    pub hints: Vec<InspectedHint>,
+}
+
+/// Hint of an inspected folder, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedHint {
+    /// Node for which the hint was kept.
+    pub target: NodeId,
+    /// Time of the hint, as in [`Hint::since_ms`](crate::Hint::since_ms).
+    pub since_ms: u64,
+    /// Record that the target had to merge.
+    pub record: Record,
 }
 
 impl InspectedKey {
@@ -53,7 +64,7 @@ impl InspectedKey {
     #[must_use]
     pub fn merged(&self) -> Record {
         let mut all = self.record.clone().unwrap_or_default();
-        self.hints.iter().for_each(|(_, _, record)| all.merge(record));
+        self.hints.iter().for_each(|hint| all.merge(&hint.record));
         all
     }
 }
@@ -198,13 +209,14 @@ fn hints(
     engine: &dyn Store,
     targets: &[NodeId],
     key: &PlacedKey,
-) -> Result<Vec<(NodeId, u64, Record)>, StoreError> {
+) -> Result<Vec<InspectedHint>, StoreError> {
     let mut all = Vec::new();
     for target in targets {
         let hint = engine.load_hint(*target, key)?.and_then(|row| row.into_hint(*target));
-        all.extend(
-            hint.and_then(|hint| Some((*target, hint.since_ms, decoded(&hint.record.record)?))),
-        );
+        all.extend(hint.and_then(|hint| {
+            let record = decoded(&hint.record.record)?;
+            Some(InspectedHint { target: *target, since_ms: hint.since_ms, record })
+        }));
     }
     Ok(all)
 }

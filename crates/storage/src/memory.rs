@@ -97,8 +97,8 @@ impl Store for MemoryStore {
         for (key, record) in &writes.records {
             contents.put_record(key, record.as_ref());
         }
-        for (target, key, hint) in &writes.hints {
-            contents.put_hint(*target, key, hint.as_ref());
+        for write in &writes.hints {
+            contents.put_hint(write.target, &write.key, write.hint.as_ref());
         }
         for (name, value) in &writes.metadata {
             match value {

@@ -9,7 +9,7 @@ use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
 
 use crate::StoreError;
-use crate::hint::{Hint, HintMark, HintRow, HintRows, HintTotals};
+use crate::hint::{HintMark, HintRow, HintRows, HintTotals, HintWrite};
 
 /// Engine in which a shard's records and hints end up. Several threads read it and write to it; the engine makes one
 /// write after the other.
@@ -122,7 +122,7 @@ pub struct Writes {
     /// Records by key, sorted and without repeats.
     pub records: Vec<(PlacedKey, Option<StoredRecord>)>,
     /// Hints by target and key, sorted and without repeats.
-    pub hints: Vec<(NodeId, PlacedKey, Option<Hint>)>,
+    pub hints: Vec<HintWrite>,
     /// Metadata values by name, stored in this order.
     pub metadata: Vec<(String, Option<Vec<u8>>)>,
 }

@@ -75,7 +75,7 @@ fn all_keys_of_engine_and_journal_are_shown_once_with_their_hints_and_nothing_is
     let hinted = found("hinted");
     assert!(hinted.record.is_none());
     let targets: Vec<(NodeId, u64)> =
-        hinted.hints.iter().map(|(node, since, _)| (*node, *since)).collect();
+        hinted.hints.iter().map(|hint| (hint.target, hint.since_ms)).collect();
     assert_eq!(targets, [(NodeId(5), 7), (NodeId(6), 7)]);
     assert_eq!(hinted.merged().siblings().len(), 2);
     assert_eq!(found("k0").hints.len(), 1);

@@ -12,7 +12,7 @@ use redb::{ReadableTable, WriteTransaction};
 use tracing::error;
 
 use crate::format::{parse_key, parse_value, push_key, value_bytes};
-use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals};
+use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals, HintWrite};
 
 use super::tables::{HINTS, HINTS_BY_KEY, Tables};
 
@@ -119,11 +119,11 @@ pub(super) fn totals(tables: &Tables) -> Result<Vec<HintTotals>, redb::Error> {
 /// Stores each hint in place of the one of its target and key.
 pub(super) fn write(
     transaction: &WriteTransaction,
-    writes: &[(NodeId, PlacedKey, Option<Hint>)],
+    writes: &[HintWrite],
 ) -> Result<(), redb::Error> {
     let mut hints = transaction.open_table(HINTS)?;
     let mut places = transaction.open_table(HINTS_BY_KEY)?;
-    for (target, key, hint) in writes {
+    for HintWrite { target, key, hint } in writes {
         let by_key = bytes_by_key(*target, key);
         if let Some(before) = place_of(&places, &by_key)?
             && hint.as_ref().is_none_or(|hint| hint.since_ms != before.since_ms)

@@ -224,7 +224,7 @@ fn read_records(
 fn read_hints(tables: &Tables, from: &[u8], batch: &mut Batch) -> Result<(), redb::Error> {
     walk(&tables.hints, from, batch, |bytes, value, batch| {
         let Some(hint) = hints::parse(tables, bytes, value)? else { return Ok(false) };
-        batch.writes.hints.push((hint.target, hint.key.clone(), Some(hint)));
+        batch.writes.hints.push(hint.into());
         Ok(true)
     })
 }

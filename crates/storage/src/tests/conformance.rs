@@ -11,7 +11,8 @@ use crate::fixtures::{
     clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
 };
 use crate::{
-    Hint, HintMark, HintRow, HintTotals, RangePage, RangeQuery, Store, StoreError, Writes,
+    Hint, HintMark, HintRow, HintTotals, HintWrite, RangePage, RangeQuery, Store, StoreError,
+    Writes,
 };
 
 fn every_engine(check: impl Fn(Arc<dyn Store>)) {
@@ -349,7 +350,8 @@ fn a_hint_replaces_the_one_of_its_target_and_key_even_with_another_time() {
         let totals = [of(8, 2, small + newer.size_bytes(), 60), of(9, 1, small, 70)];
         assert_eq!(store.hint_totals().unwrap(), totals);
 
-        let hints = vec![(NodeId(8), key("a"), None), (NodeId(8), key("other"), None)];
+        let removed = |name| HintWrite { target: NodeId(8), key: key(name), hint: None };
+        let hints = vec![removed("a"), removed("other")];
         store.write(&Writes { hints, ..Writes::default() }).unwrap();
         assert_eq!(store.load_hint(NodeId(8), &key("a")).unwrap(), None);
         assert_eq!(store.hint_totals().unwrap(), [of(8, 1, small, 60), of(9, 1, small, 70)]);
@@ -374,7 +376,7 @@ fn a_damaged_hint_is_found_without_its_record() {
     let page = hints_of(&*store, 8, 10, 1 << 20);
     assert_eq!(page, [damaged, HintRow::from(&hint(8, 6, "good"))]);
     assert_eq!(store.hint_totals().unwrap()[0].count, 2);
-    let hints = vec![(NodeId(8), bad.key, None)];
+    let hints = vec![HintWrite { target: NodeId(8), key: bad.key, hint: None }];
     store.write(&Writes { hints, ..Writes::default() }).unwrap();
     assert_eq!(store.hint_totals().unwrap()[0].count, 1);
     assert_eq!(hints_of(&*store, 8, 10, 1 << 20).len(), 1);
