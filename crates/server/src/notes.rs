@@ -44,7 +44,7 @@ impl Note {
     fn write(self, dir: &mut DataDir) -> Result<(), OpenError> {
         match self {
             Self::Serving => dir.note_serving().and_then(|()| dir.note_marked()),
-            Self::Rival(Rival { incarnation, address }) => dir.note_rival(incarnation, address),
+            Self::Rival(rival) => dir.note_rival(rival),
             Self::Absent { outlived } => dir.note_absence(outlived),
             Self::Prevails { outlived } => dir.prevail(outlived),
             Self::GivenUp(life) => dir.give_up_life(life),
@@ -217,7 +217,7 @@ mod tests {
         assert!(notes.has_served());
         let dir = timeout(LONG, notes.close()).await.expect("it ends").expect("all is written");
         assert_eq!(dir.ousts(), [Incarnation(4)]);
-        assert_eq!(dir.rival().map(|(life, _)| life), Some(Incarnation(6)));
+        assert_eq!(dir.rival().map(|rival| rival.incarnation), Some(Incarnation(6)));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_membership::{Config as MembershipConfig, Lineage, Membership, View};
 use jedlik_net::{Credentials, Endpoint, Handler, Identity};
-use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Rival, Speaks, Status};
+use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{LayoutId, codec};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, ShardPast, Tuning};
 use jedlik_storage::{DataDir, ShardIdentity};
@@ -258,7 +258,7 @@ fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
         ticks: dir.ticks().into_iter().collect(),
         accounted_generation: dir.accounted_generation(),
         lost: !shards.is_empty() && shards.len() == usize::from(dir.shards()),
-        rival: dir.rival().map(|(incarnation, address)| Rival { incarnation, address }),
+        rival: dir.rival(),
         outlived: dir.outlived(),
         ousts: dir.ousts(),
         believed: dir.is_believed(),

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use jedlik_protocol::Incarnation;
+use jedlik_protocol::gossip::Rival;
 use serde::{Deserialize, Serialize};
 
 use crate::LifeMark;
@@ -76,15 +77,13 @@ pub(crate) struct RivalFile {
 }
 
 impl RivalFile {
-    pub(crate) fn new(
-        (incarnation, address): (Incarnation, SocketAddr),
-        outlived: Option<bool>,
-    ) -> Self {
+    pub(crate) fn new(rival: Rival, outlived: Option<bool>) -> Self {
+        let Rival { incarnation, address } = rival;
         Self { incarnation: hexadecimal(incarnation), address, outlived }
     }
 
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        parsed(&self.incarnation)
+    pub(crate) fn rival(&self) -> Rival {
+        Rival { incarnation: parsed(&self.incarnation), address: self.address }
     }
 }
 

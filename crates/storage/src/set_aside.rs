@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jedlik_protocol::Incarnation;
+use jedlik_protocol::gossip::Rival;
 
 use crate::datadir::DataDir;
 use crate::disk::make_directory;
@@ -45,12 +46,11 @@ impl DataDir {
         &self.node().past.lost_shards
     }
 
-    /// Returns the life and the address of another process of this node that ran beside one of this directory; `None`
-    /// if there was none, or if an admin has decided between them.
+    /// Returns the other process of this node that ran beside one of this directory; `None` if there was none, or if an
+    /// admin has decided between them.
     #[must_use]
-    pub fn rival(&self) -> Option<(Incarnation, SocketAddr)> {
-        let rival = self.node().past.rival.as_ref()?;
-        Some((rival.incarnation(), rival.address))
+    pub fn rival(&self) -> Option<Rival> {
+        self.node().past.rival.as_ref().map(RivalFile::rival)
     }
 
     /// Whether the others had done without this directory's process for long when it found the rival; `None` if none of
@@ -103,10 +103,10 @@ impl DataDir {
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
-    pub fn note_rival(&mut self, life: Incarnation, address: SocketAddr) -> Result<(), OpenError> {
+    pub fn note_rival(&mut self, rival: Rival) -> Result<(), OpenError> {
         let outlived = self.outlived();
         self.rewrite(|node| {
-            node.past.rival = Some(RivalFile::new((life, address), outlived));
+            node.past.rival = Some(RivalFile::new(rival, outlived));
         })
     }
 
@@ -130,7 +130,7 @@ impl DataDir {
     /// # Errors
     /// The operating system's; nothing has changed then.
     pub fn prevail(&mut self, outlived: bool) -> Result<(), OpenError> {
-        let Some((rival, _)) = self.rival() else { return Ok(()) };
+        let Some(Rival { incarnation: rival, .. }) = self.rival() else { return Ok(()) };
         let folder = format!("{}-generation-{}", today(), self.generation());
         self.rewrite(|node| {
             if outlived && node.past.served {

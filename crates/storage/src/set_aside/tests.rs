@@ -3,11 +3,16 @@
 use std::fs;
 
 use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_protocol::gossip::Rival;
 use jedlik_protocol::{ClusterId, Incarnation};
 use tempfile::tempdir;
 
 use super::{DataDir, date};
 use crate::{Identity, MarkFound, OpenError};
+
+fn rival(incarnation: u64, address: &str) -> Rival {
+    Rival { incarnation: Incarnation(incarnation), address: address.parse().unwrap() }
+}
 
 fn identity() -> Identity {
     Identity {
@@ -109,13 +114,13 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
     let place = tempdir().unwrap();
     served(place.path());
     let mut kept = open(place.path(), 2);
-    kept.note_rival(Incarnation(7), "127.0.0.1:9".parse().unwrap()).unwrap();
+    kept.note_rival(rival(7, "127.0.0.1:9")).unwrap();
     drop(kept);
     let mut kept = open(place.path(), 3);
-    assert_eq!(kept.rival().map(|(life, _)| life), Some(Incarnation(7)));
+    assert_eq!(kept.rival(), Some(rival(7, "127.0.0.1:9")));
     assert_eq!(kept.outlived(), None);
     kept.note_absence(true).unwrap();
-    kept.note_rival(Incarnation(7), "127.0.0.1:10".parse().unwrap()).unwrap();
+    kept.note_rival(rival(7, "127.0.0.1:10")).unwrap();
     drop(kept);
     let mut kept = open(place.path(), 3);
     assert_eq!(kept.outlived(), Some(true), "another news of the rival changes nothing of it");
@@ -124,7 +129,7 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
     let mut kept = open(place.path(), 4);
     assert_eq!((kept.rival(), kept.outlived()), (None, None));
     assert_eq!(kept.ousts(), [Incarnation(7)]);
-    kept.note_rival(Incarnation(8), "127.0.0.1:9".parse().unwrap()).unwrap();
+    kept.note_rival(rival(8, "127.0.0.1:9")).unwrap();
     kept.prevail(false).unwrap();
     assert_eq!(kept.ousts(), [Incarnation(7), Incarnation(8)]);
     assert_eq!(kept.lost_shards(), [0, 1, 2]);
@@ -138,16 +143,16 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
 
 #[test]
 fn what_a_kept_process_holds_that_was_out_for_long_is_set_aside_at_the_next_start() {
-    let (rival, address) = (Incarnation(7), "127.0.0.1:9".parse().unwrap());
+    let other = rival(7, "127.0.0.1:9");
     let place = tempdir().unwrap();
     served(place.path());
     let mut kept = open(place.path(), 2);
     kept.note_life_marks(&[0, 1, 2]).unwrap();
-    kept.note_rival(rival, address).unwrap();
+    kept.note_rival(other).unwrap();
     kept.prevail(true).unwrap();
     drop(kept);
     let next = open(place.path(), 3);
-    assert_eq!((next.rival(), next.ousts()), (None, vec![rival]));
+    assert_eq!((next.rival(), next.ousts()), (None, vec![other.incarnation]));
     assert_eq!(next.lost_shards(), [0, 1, 2]);
     for shard in 0..3 {
         assert_eq!(fs::read_dir(folder_of(&next, shard)).unwrap().count(), 0);
@@ -158,7 +163,7 @@ fn what_a_kept_process_holds_that_was_out_for_long_is_set_aside_at_the_next_star
 
     let empty = tempdir().unwrap();
     let mut kept = open(empty.path(), 2);
-    kept.note_rival(rival, address).unwrap();
+    kept.note_rival(other).unwrap();
     kept.prevail(true).unwrap();
     drop(kept);
     assert_eq!(open(empty.path(), 3).lost_shards(), [0, 1, 2]);
