@@ -182,8 +182,11 @@ impl Membership {
         let before: Vec<_> =
             told.filter_map(|node| Some((node, life(&self.known, node)?))).collect();
         let changes = self.known.merge(delta);
-        for (node, Life { incarnation, .. }) in before {
-            if life(&self.known, node).is_some_and(|life| life.incarnation != incarnation) {
+        for (node, Life { incarnation, rival, .. }) in before {
+            // Once two are known of, each is newer in turn: that says nothing of when the first was replaced.
+            let begins = rival.is_none();
+            let changes = |life: Life| life.incarnation != incarnation;
+            if begins && life(&self.known, node).is_some_and(changes) {
                 self.lives.superseded.note(now.mono_us, node, incarnation);
             }
         }

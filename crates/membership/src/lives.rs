@@ -148,7 +148,7 @@ impl Lives {
             stage,
             told: false,
             serves_data: false,
-            speaks: stage == LifeStage::Disputed,
+            speaks: false,
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
             asked_back: BTreeSet::new(),

@@ -52,6 +52,7 @@ impl Papers {
         lineage.lives.push(forgotten.life.incarnation);
         lineage.accounted_generation = lineage.accounted_generation.max(forgotten.generation);
         lineage.lost = true;
+        (lineage.rival, lineage.outlived) = (None, None);
         self.generation = self.generation.max(forgotten.generation);
     }
 

@@ -81,7 +81,8 @@ impl DataDir {
     }
 
     /// Notes, durably, that the cluster remembers a life that this directory does not. The next start sets all shards
-    /// aside, if the directory was ever served with, and notes that they have lost their past.
+    /// aside, if the directory was ever served with, and notes that they have lost their past. A rival that the directory
+    /// names is one of an earlier time.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
@@ -92,6 +93,7 @@ impl DataDir {
                 node.past.set_aside = Some(folder);
                 node.past.expect_no_marks();
             }
+            node.past.rival = None;
             node.past.lost_shards = (0..node.shards).collect();
             node.past.account_for(forgotten, generation);
             node.generation = node.generation.max(generation);

@@ -25,7 +25,11 @@ impl Membership {
             self.lives.note(stored, self.config.me.life.incarnation);
         }
         match self.lives.stage {
-            LifeStage::Disputed => self.tell_to_serve(),
+            LifeStage::Disputed => {
+                // Others may remember that an admin has decided since: they are heard before they are told anything.
+                self.lives.speaks = self.others_to_ask().is_empty();
+                self.tell_to_serve();
+            }
             _ if self.others_to_ask().is_empty() => self.conclude(now),
             _ => {
                 if self.known.newest().is_none() {
@@ -124,6 +128,7 @@ impl Membership {
             self.recollect(now, record);
         }
         if self.lives.stage == LifeStage::Disputed {
+            self.lives.speaks = true;
             self.hear_of_absence(superseded_ms);
         }
         if self.lives.stage == LifeStage::Asking {

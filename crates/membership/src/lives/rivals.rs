@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::{MemberRecord, Rival};
+use jedlik_protocol::gossip::{Life, MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
 use super::LifeStage;
@@ -31,6 +31,9 @@ impl Membership {
             LifeStage::Over => {}
             _ if is_aware => self.meet_rival(now, found),
             LifeStage::Asking | LifeStage::Probing { .. } => self.lives.note(found, mine),
+            LifeStage::Disputed if self.is_from_before_a_decision(found) => {
+                self.end_for(Event::Forgotten(Box::new(found.clone())));
+            }
             LifeStage::Disputed => self.outdo(found),
             LifeStage::Known if is_newer && self.gives_up(found) => self.give_up(found),
             // It has taken in no data, and those who confirmed its start knew nothing: it counts as starting now.
@@ -50,6 +53,17 @@ impl Membership {
             LifeStage::Known if is_newer => self.meet_rival(now, found),
             LifeStage::Known => {}
         }
+    }
+
+    /// Whether this process was started from a directory that names a rival, and an admin had decided since then: others
+    /// remember a later life that has none. A rival that was started again names this directory's life in its record.
+    fn is_from_before_a_decision(&self, found: &MemberRecord) -> bool {
+        let Life { incarnation, rival, .. } = found.life;
+        let named = self.config.me.life.rival.map(|rival| rival.incarnation);
+        self.lives.absence.was_judged()
+            && rival.is_none()
+            && named != Some(incarnation)
+            && !self.lives.lineage.knows(found)
     }
 
     /// Notes that another life of this node runs, or did and can't be accounted for.

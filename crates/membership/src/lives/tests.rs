@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::error::ErrorCode;
-use jedlik_protocol::gossip::{Delta, Gossip, Life, Rival};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, LayoutId, Now};
 
 use crate::tests::cluster::Cluster;
@@ -606,6 +606,55 @@ fn one_that_was_started_again_since_it_found_a_rival_goes_by_how_long_it_was_out
             assert_eq!(decided(&mut node), Some(outlived), "{before:?}, {superseded_ms:?}");
         }
     }
+}
+
+#[test]
+fn a_directory_that_names_a_rival_is_an_earlier_copy_where_others_remember_a_life_after_the_decision()
+ {
+    let life = |incarnation, rival| Life { rival, ..Life::new(Incarnation(incarnation)) };
+    let of_mine = Rival { incarnation: Incarnation(3), address: crate::tests::address(3) };
+    let cases = [
+        ("the life that stayed, or one after it", life(99, None), true),
+        ("the rival", life(77, None), false),
+        ("the rival, started again", life(99, Some(of_mine)), false),
+    ];
+    for (what, life, is_copy) in cases {
+        let (mut node, _) = disputed(Some(false));
+        let sent: Vec<Output> = core::iter::from_fn(|| node.poll_output()).collect();
+        let speaks =
+            |output: &Output| matches!(output, Output::Send { gossip: Gossip::Offer(..), .. });
+        assert!(!sent.iter().any(speaks), "before others are heard: {sent:?}");
+        let found = MemberRecord { life, generation: 9, ..crate::tests::record(3) };
+        let (asked, record) = (node.config.me.life.incarnation, Some(Box::new(found)));
+        let layout = LayoutId::default();
+        let answer = Gossip::Recalled { asked, record, layout, wall_ms: 0, superseded_ms: None };
+        node.handle_gossip(crate::tests::at(1), NodeId(2), answer);
+        let outputs: Vec<Output> = core::iter::from_fn(|| node.poll_output()).collect();
+        let forgotten = |output: &Output| matches!(output, Output::Event(Event::Forgotten(_)));
+        assert_eq!(outputs.iter().any(forgotten), is_copy, "{what}: {outputs:?}");
+    }
+}
+
+#[test]
+fn a_member_that_was_started_again_tells_no_time_by_the_turns_that_two_processes_take() {
+    let mut node = Membership::new(
+        crate::tests::at(0),
+        crate::tests::config(1),
+        Some(Delta { members: [2, 3].map(crate::tests::record).into(), ..Delta::default() }),
+    );
+    let rival =
+        |life| Some(Rival { incarnation: Incarnation(life), address: crate::tests::address(3) });
+    let tell = |node: &mut Membership, generation, life: Life| {
+        let record = MemberRecord { life, generation, ..crate::tests::record(3) };
+        let news = Delta { members: [record].into(), ..Delta::default() };
+        node.handle_gossip(crate::tests::at(generation * SECOND), NodeId(2), Gossip::Close(news));
+    };
+    tell(&mut node, 5, Life { rival: rival(78), ..Life::new(Incarnation(77)) });
+    tell(&mut node, 6, Life { rival: rival(77), ..Life::new(Incarnation(78)) });
+    tell(&mut node, 7, Life { rival: rival(78), ..Life::new(Incarnation(77)) });
+    let since_ms = |life| node.lives.superseded.since_ms(8 * SECOND, NodeId(3), Incarnation(life));
+    assert_eq!((since_ms(77), since_ms(78)), (None, None));
+    assert_eq!(since_ms(3), Some(3_000), "its first change was seen");
 }
 
 #[test]
