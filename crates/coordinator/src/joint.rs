@@ -23,7 +23,7 @@ pub(crate) trait Message: Clone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Legs(u8);
 
-const _: () = assert!(OWNER_SETS_MAX == u8::BITS as usize, "each part has a bit");
+const _: () = assert!(OWNER_SETS_MAX == u8::BITS as usize, "each leg has a bit");
 
 impl Legs {
     fn one(leg: usize) -> Self {

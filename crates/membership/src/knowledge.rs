@@ -158,7 +158,7 @@ impl Knowledge {
                 entry.version > *version || entry.version == *version && entry.digest() != *digest
             })
         };
-        let (layouts, flips) = self.lacking_of_line(theirs);
+        let (layouts, flips) = self.lacking_of_history(theirs);
         let rank = |staging: &Staging| (staging.base, staging.revision, staging.digest());
         let staging = self.staging.as_ref().filter(|staging| theirs.staging < Some(rank(staging)));
         Delta {
@@ -171,7 +171,7 @@ impl Knowledge {
     }
 
     /// Returns the layouts that the other side lacks, and the flips under those that it has.
-    fn lacking_of_line(
+    fn lacking_of_history(
         &self,
         theirs: &Summary,
     ) -> (Vec<WireLayout>, Vec<(LayoutId, PartitionSet)>) {

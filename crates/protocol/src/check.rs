@@ -23,7 +23,7 @@ use crate::{EncodedRecord, Key, Layout, PartitionSet, WireLayout};
 const PARTITIONS_MAX: u32 = 65_536;
 
 /// The most active layouts: rivals come on top of those that an admin may commit.
-const COUNTING_LAYOUTS_MAX: usize = 1024;
+const ACTIVE_LAYOUTS_MAX: usize = 1024;
 
 /// The most hints of one key at one node: one for each member that it may stand in for.
 const INSPECTED_HINTS_MAX: usize = 1024;
@@ -35,7 +35,7 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
         Frame::ClientRequest { request, .. } => client_request(request),
         Frame::ClientResponse { response, .. } => client_response(response),
         Frame::PeerRequest { terms, request, .. } => {
-            at_most("layouts", terms.layouts.older.len(), COUNTING_LAYOUTS_MAX)?;
+            at_most("layouts", terms.layouts.older.len(), ACTIVE_LAYOUTS_MAX)?;
             peer_request(request)
         }
         Frame::PeerResponse { response, .. } => peer_response(response),

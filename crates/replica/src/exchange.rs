@@ -203,9 +203,9 @@ impl Replica {
     ) {
         let record = match result.map(|holding| holding.record) {
             Ok(Some(stored)) => stored.record,
-            departed => {
+            missing => {
                 let Some(exchange) = self.background.exchange(id) else { return };
-                return match departed {
+                return match missing {
                     Ok(_) => exchange.handle_gone(&key),
                     Err(_) => exchange.handle_record_failure(&key),
                 };

@@ -43,13 +43,13 @@ impl Replica {
         now: Now,
         sweep: Option<u64>,
         key: &PlacedKey,
-        departed: bool,
+        removed: bool,
     ) {
-        if departed {
+        if removed {
             self.background.trees.forget_damage(key);
         }
         if let Some(sweep) = sweep {
-            self.handle_thinned(now, sweep, departed);
+            self.handle_thinned(now, sweep, removed);
         }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct ShardLimits {
 
 /// Parts of the node that a shard shares.
 #[derive(Clone)]
-pub(crate) struct Surroundings {
+pub(crate) struct ShardEnvironment {
     pub(crate) limits: ShardLimits,
     /// Size of the values and records in requests that have not been answered.
     pub(crate) open_bytes: Pool,
@@ -82,7 +82,7 @@ struct ShardDriver {
     replica: Replica,
     storage: Shard,
     inbox: InboxReader,
-    around: Surroundings,
+    around: ShardEnvironment,
     replies: Replies,
     outcomes: OutcomeFilter,
     untold: Untold,
@@ -127,7 +127,7 @@ impl ShardDriver {
         mut replica: Replica,
         mut storage: Shard,
         inbox: InboxReader,
-        around: Surroundings,
+        around: ShardEnvironment,
         open: Arc<AtomicUsize>,
     ) -> Self {
         match storage.take_metadata(TREES) {

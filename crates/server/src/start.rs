@@ -33,7 +33,7 @@ use crate::presence::Presence;
 use crate::router::Router;
 use crate::saver::Saver;
 use crate::seeds::{self, Seeds};
-use crate::shard::{RunningShard, ShardLimits, Surroundings};
+use crate::shard::{RunningShard, ShardEnvironment, ShardLimits};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
 use crate::ticks::Ticks;
 use crate::upkeep;
@@ -110,7 +110,7 @@ impl Prepared {
         let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
             self;
         let agreed = AgreedClock::new(clock);
-        let around = Surroundings {
+        let around = ShardEnvironment {
             limits: shard_limits(config),
             open_bytes: Pool::new(config.limits.queue_bytes, shards.len()),
             clock: agreed.clone(),
@@ -305,7 +305,7 @@ impl Me {
         config: &Config,
         shards: Vec<OpenShard>,
         dir: &DataDir,
-        around: &Surroundings,
+        around: &ShardEnvironment,
     ) -> Result<Vec<RunningShard>, NodeError> {
         let count = shards.len() as u16;
         // Never 0, and half of the range is left to count in.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a stream that ends without an error has returned every key that was there throughout.
 
-mod course;
+mod pace;
 mod pages;
 
 use std::collections::BTreeSet;

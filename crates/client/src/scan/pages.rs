@@ -21,7 +21,7 @@ use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::course::Course;
+use super::pace::ScanPace;
 use crate::client::Shared;
 use crate::options::wire_ms;
 use crate::request_loop::{Idempotency, now};
@@ -110,7 +110,7 @@ fn unchanged(before: &[BucketEntry], after: &[BucketEntry]) -> Result<(), Client
 
 /// Task that reads one partition after another.
 struct Reader {
-    course: Arc<Course>,
+    pace: Arc<ScanPace>,
     shared: Arc<Shared>,
     options: ScanOptions,
     pages: mpsc::Sender<Result<Vec<ScanItem>, ClientError>>,
@@ -154,10 +154,10 @@ fn start(
     let parts = |of: ScanOf| (0..partitions).map(move |part| (of.clone(), Partition(part)));
     let parts: Arc<[(ScanOf, Partition)]> = wanted.into_iter().flat_map(parts).collect();
     let mut readers = JoinSet::new();
-    let course = Arc::new(Course::new(at_once));
+    let pace = Arc::new(ScanPace::new(at_once));
     for _ in 0..at_once {
-        let (course, shared) = (course.clone(), shared.clone());
-        let reader = Reader { course, shared, options: options.clone(), pages: sender.clone() };
+        let (pace, shared) = (pace.clone(), shared.clone());
+        let reader = Reader { pace, shared, options: options.clone(), pages: sender.clone() };
         let (next, done, parts) = (next.clone(), done.clone(), parts.clone());
         readers.spawn(async move {
             loop {
@@ -208,20 +208,20 @@ impl Reader {
     ) -> Result<ScanAnswer, ClientError> {
         let mut rounds = 1;
         loop {
-            let place = self.course.place().await;
+            let place = self.pace.place().await;
             let begun = now();
             match self.page(of, partition, after.clone()).await {
                 Ok(answer) => {
-                    self.course.came(now());
+                    self.pace.came(now());
                     return Ok(answer);
                 }
                 Err(error) => {
                     let may_come = error.kind() == ErrorKind::Unavailable && rounds < PAGE_ROUNDS;
-                    if !may_come || !self.course.goes_on(begun) {
+                    if !may_come || !self.pace.goes_on(begun) {
                         return Err(error);
                     }
                     rounds += 1;
-                    self.course.failed(place);
+                    self.pace.failed(place);
                 }
             }
         }

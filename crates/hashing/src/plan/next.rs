@@ -83,7 +83,7 @@ fn input(
         let next = numbers.len() as u16;
         zones[placement] = *numbers.entry(&node.zone).or_insert(next);
     }
-    let seat_of: BTreeMap<_, _> = current
+    let place_of: BTreeMap<_, _> = current
         .nodes
         .iter()
         .zip(placements)
@@ -93,7 +93,7 @@ fn input(
     let owners = current
         .partitions
         .partitions()
-        .map(|partition| preferences.of(partition).iter().map(|node| seat_of[node]).collect());
+        .map(|partition| preferences.of(partition).iter().map(|node| place_of[node]).collect());
     let owners = owners.collect();
     let limit = usize::from(n.max(1)).min(targets.iter().filter(|target| **target > 0).count());
     let in_use: BTreeSet<u16> = zones

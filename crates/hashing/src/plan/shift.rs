@@ -87,14 +87,14 @@ impl Shift<'_> {
                 return;
             }
             let holder = usize::from(self.draft.holder(place));
-            let is_ghost = holder >= usize::from(self.vacant_from);
-            if self.excess[holder] <= 0 || pass.vacant && !is_ghost {
+            let is_vacant = holder >= usize::from(self.vacant_from);
+            if self.excess[holder] <= 0 || pass.vacant && !is_vacant {
                 continue;
             }
             met[holder] += 1;
             let begin = xxh3_64(&(holder as u64).to_le_bytes()) % holds[holder];
             let early = given[holder] * holds[holder] + begin >= met[holder] * gives[holder];
-            if pass.paced && !is_ghost && early {
+            if pass.paced && !is_vacant && early {
                 continue;
             }
             if let Some(taker) = self.taker(place, pass) {

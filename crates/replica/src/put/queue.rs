@@ -110,7 +110,7 @@ impl Replica {
     }
 
     /// Removes a put that no longer waits from its queue.
-    pub(super) fn leave_line(&mut self, id: OperationId, put: &WaitingPut) {
+    pub(super) fn leave_queue(&mut self, id: OperationId, put: &WaitingPut) {
         if let Some(queue) = self.minting.get_mut(&put.key)
             && queue.puts.contains(&id)
         {

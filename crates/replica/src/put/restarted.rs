@@ -26,7 +26,7 @@ impl Replica {
             }
             Err(failure) => {
                 self.refuse_put(put.asker, failure, put.elsewhere);
-                self.leave_line(id, put);
+                self.leave_queue(id, put);
             }
         }
     }
@@ -67,7 +67,7 @@ impl Replica {
                            coordinator's storage did not answer; nothing was done";
             let failure = Failure::new(ErrorCode::Timeout, message);
             self.refuse_put(put.asker, failure, put.elsewhere);
-            self.leave_line(id, &put);
+            self.leave_queue(id, &put);
         }
     }
 }

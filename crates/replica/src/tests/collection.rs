@@ -18,7 +18,7 @@ use crate::{Counter, Holding, Input, Output, Replica};
 const LIFE_MS: u64 = LIFE_US / 1_000;
 /// Time until a settled tombstone is collected, in milliseconds: ten lives of a message, and a little for the
 /// questions.
-const REAPED_MS: u64 = 13 * LIFE_MS;
+const COLLECTED_MS: u64 = 13 * LIFE_MS;
 /// Time after which only an unmet condition can have kept a tombstone, in milliseconds.
 const LONG_MS: u64 = 60 * LIFE_MS;
 
@@ -49,7 +49,7 @@ fn a_tombstone_goes_everywhere_after_ten_lives_of_a_message() {
     let mut cluster = deleted(5);
     cluster.run_for(10 * LIFE_MS);
     assert_eq!(holders(&cluster, "alice").len(), 3, "not yet");
-    cluster.run_for(REAPED_MS - 10 * LIFE_MS);
+    cluster.run_for(COLLECTED_MS - 10 * LIFE_MS);
     assert_eq!(holders(&cluster, "alice"), []);
     assert_eq!(cluster.count(Counter::Collected), 1);
     cluster.run_for(3 * LONG_MS);
@@ -64,7 +64,7 @@ fn what_was_to_expire_much_later_and_is_deleted_goes_as_any_tombstone_does() {
     let put = PutRequest { ttl_ms: Some(3_600_000), ..blind("alice", "tea") };
     cluster.put(node, put).expect("a put");
     delete(&mut cluster, "alice");
-    cluster.run_for(REAPED_MS);
+    cluster.run_for(COLLECTED_MS);
     assert_eq!(holders(&cluster, "alice"), []);
 }
 
@@ -317,14 +317,14 @@ fn a_tombstone_that_an_owner_brings_back_goes_again_without_all_records_being_re
         let mut cluster = deleted(4);
         let (owners, key) = (cluster.owners("alice"), cluster.placed("alice"));
         let missed = cluster.node(owners[place]).disk[&key].clone();
-        cluster.run_for(REAPED_MS);
+        cluster.run_for(COLLECTED_MS);
         assert_eq!(holders(&cluster, "alice"), []);
         // As if it had never been told, and had begun a new life since.
         cluster.node(owners[place]).disk.insert(key, missed);
         cluster.restart(owners[place], 2);
         cluster.run_for(2 * LIFE_MS);
         assert_eq!(holders(&cluster, "alice").len(), 3, "it is back");
-        cluster.run_for(2 * REAPED_MS);
+        cluster.run_for(2 * COLLECTED_MS);
         assert_eq!(holders(&cluster, "alice"), [], "brought back by owner {place}");
     }
 }
@@ -332,7 +332,7 @@ fn a_tombstone_that_an_owner_brings_back_goes_again_without_all_records_being_re
 #[test]
 fn a_deleted_key_begins_anew_under_fresh_actors() {
     let mut cluster = deleted(3);
-    cluster.run_for(REAPED_MS);
+    cluster.run_for(COLLECTED_MS);
     assert_eq!(holders(&cluster, "alice"), []);
     let node = cluster.owners("alice")[0];
     cluster.put(node, blind("alice", "milk")).expect("a put");
@@ -381,7 +381,7 @@ fn a_clock_with_many_dead_entries_is_pruned_and_local_actors_end_with_theirs() {
     let key = cluster.placed("alice");
     assert_eq!(entries(&cluster.held(owners[0], "alice")), 10);
     assert!(cluster.node(owners[1]).disk[&key].local.is_some());
-    cluster.run_for(REAPED_MS);
+    cluster.run_for(COLLECTED_MS);
     assert_eq!(cluster.count(Counter::Pruned), 1);
     for owner in &owners[..3] {
         assert_eq!(entries(&cluster.held(*owner, "alice")), 1);

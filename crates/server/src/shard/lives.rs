@@ -31,7 +31,7 @@ use crate::stores::{ShardSource, random_bytes};
 use super::copy::CopyReader;
 use super::disk::DiskWatch;
 use super::keeping::Keeping;
-use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
+use super::{Ended, ShardDriver, ShardEnvironment, VOTES, asked};
 
 /// Pause after which a thread without storage looks whether it has some again.
 const CHECK: Duration = Duration::from_millis(50);
@@ -45,7 +45,7 @@ pub(super) struct ShardLives {
     /// Configuration of the life before, or of the first.
     config: Config,
     source: ShardSource,
-    around: Surroundings,
+    around: ShardEnvironment,
     open: Arc<AtomicUsize>,
     view: Option<Arc<View>>,
     background: Vec<BackgroundChange>,
@@ -75,7 +75,7 @@ impl ShardLives {
     pub(super) fn new(
         config: Config,
         source: ShardSource,
-        around: Surroundings,
+        around: ShardEnvironment,
         open: Arc<AtomicUsize>,
     ) -> Self {
         Self {

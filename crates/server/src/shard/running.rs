@@ -15,7 +15,7 @@ use crate::inbox::{Inbox, Mail};
 use crate::stores::OpenShard;
 
 use super::lives::ShardLives;
-use super::{Ended, Surroundings};
+use super::{Ended, ShardEnvironment};
 
 /// Handle of a shard on its thread.
 pub(crate) struct RunningShard {
@@ -29,7 +29,7 @@ impl RunningShard {
     pub(crate) fn start(
         config: Config,
         shard: OpenShard,
-        around: Surroundings,
+        around: ShardEnvironment,
     ) -> Result<Self, NodeError> {
         let OpenShard { storage, source, inbox, reader } = shard;
         let open = Arc::new(AtomicUsize::new(0));

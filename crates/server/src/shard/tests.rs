@@ -20,7 +20,7 @@ use jedlik_storage::{
 use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
-use super::{Ended, ShardDriver, ShardLimits, Surroundings, VOTES, keeping};
+use super::{Ended, ShardDriver, ShardEnvironment, ShardLimits, VOTES, keeping};
 use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{InboxLimits, inbox};
 use crate::peers::Peers;
@@ -127,7 +127,7 @@ impl Bench {
         let engine = Arc::new(Refusing::default());
         let (completed, completions) = std_mpsc::channel();
         let storage = open(&place, &engine, Box::new(move |done| drop(completed.send(done))));
-        let around = Surroundings {
+        let around = ShardEnvironment {
             limits: ShardLimits { operations: 10, stall_after: Duration::from_secs(60) },
             open_bytes: Pool::new(1 << 20, 1),
             clock: AgreedClock::new(Clock::start()),

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const PAGES_TO_GROW: u32 = 32;
 
 /// Pace of one scan, which its readers share.
-pub(super) struct Course {
+pub(super) struct ScanPace {
     at_once: Semaphore,
     state: Mutex<State>,
 }
@@ -25,7 +25,7 @@ struct State {
     last_page: Option<Instant>,
 }
 
-impl Course {
+impl ScanPace {
     pub(super) fn new(allowed: usize) -> Self {
         let state = State { allowed, places: allowed, pages: 0, last_page: None };
         Self { at_once: Semaphore::new(allowed), state: Mutex::new(state) }
@@ -74,23 +74,23 @@ impl Course {
 mod tests {
     use std::time::Duration;
 
-    use super::{Course, PAGES_TO_GROW};
+    use super::{PAGES_TO_GROW, ScanPace};
     use crate::request_loop::now;
 
     #[tokio::test]
     async fn fewer_pages_are_asked_for_at_a_time_after_failures_and_more_again_while_they_come() {
-        let course = Course::new(3);
+        let pace = ScanPace::new(3);
         for left in [2, 1, 1] {
-            let place = course.place().await;
-            course.failed(place);
-            assert_eq!(course.at_once.available_permits(), left);
+            let place = pace.place().await;
+            pace.failed(place);
+            assert_eq!(pace.at_once.available_permits(), left);
         }
         let begun = now();
-        assert!(!course.goes_on(begun));
+        assert!(!pace.goes_on(begun));
         for _ in 0..10 * PAGES_TO_GROW {
-            course.came(begun + Duration::from_millis(1));
+            pace.came(begun + Duration::from_millis(1));
         }
-        assert!(course.goes_on(begun));
-        assert_eq!(course.at_once.available_permits(), 3, "never more than were allowed");
+        assert!(pace.goes_on(begun));
+        assert_eq!(pace.at_once.available_permits(), 3, "never more than were allowed");
     }
 }
