@@ -41,7 +41,7 @@ const CASES: &[Case] = &[
     ("cluster commit 0123456789abcdef --timeout 5", &["--timeout goes with --wait"]),
     ("cluster wait --stall 0", &["0", "1.."]),
     ("bucket set carts n=5", &["n can't be 5", "3 nodes", "add nodes first"]),
-    ("task pause tea", &["tea", "move"]),
+    ("task pause tea", &["tea", "transfers"]),
     ("task pause transfers:nobody", &["no member is called \"nobody\""]),
 ];
 
