@@ -202,7 +202,7 @@ impl World {
         if unanswered.is_none() {
             self.convergence.over = true;
         } else if self.now_us > asked_us + GETS_US {
-            let what = "a get with r = n is not answered".into();
+            let what = "a get from all owners is not answered".into();
             let breach = Breach { promise: Promise::Available, key: unanswered, what };
             self.breach.get_or_insert(breach);
         }
@@ -296,10 +296,12 @@ impl World {
         self.calls += 1;
         let call = self.calls;
         self.convergence.asked.insert(call, key);
+        // A rival layout that wins may leave fewer nodes than the bucket's N.
+        let owners = u8::try_from(self.convergence.owners(key).len()).expect("N is a u8");
         let request = ClientRequest::Get(GetRequest {
             key: self.history.key(key).clone(),
             n: None,
-            r: Quorum::All,
+            r: Quorum::Count(owners),
             pr: Quorum::Default,
             timeout_ms: 5_000,
         });
