@@ -33,6 +33,13 @@ struct Question {
     last_us: u64,
 }
 
+impl Question {
+    /// Whether an answer that comes now is a reading.
+    fn may_count(&self, now: Now) -> bool {
+        now.mono_us <= self.first_us + ROUND_TRIP_MAX_US
+    }
+}
+
 /// Calendar clock of one member, as far as it is known.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
@@ -68,9 +75,8 @@ impl Clocks {
     /// used.
     pub(crate) fn ask(&mut self, now: Now, node: NodeId, fresh: u64) -> u64 {
         let asked = &mut self.peers.entry(node).or_default().asked;
-        let may_count = |asked: &Question| now.mono_us <= asked.first_us + ROUND_TRIP_MAX_US;
         let first = Question { nonce: fresh, first_us: now.mono_us, last_us: now.mono_us };
-        let question = asked.filter(may_count).unwrap_or(first);
+        let question = asked.filter(|asked| asked.may_count(now)).unwrap_or(first);
         *asked = Some(Question { last_us: now.mono_us, ..question });
         question.nonce
     }
@@ -80,7 +86,7 @@ impl Clocks {
     pub(crate) fn answered(&mut self, now: Now, node: NodeId, nonce: u64, wall_ms: u64) -> bool {
         let peer = self.peers.entry(node).or_default();
         if let Some(asked) = peer.asked.take_if(|asked| asked.nonce == nonce)
-            && now.mono_us <= asked.first_us + ROUND_TRIP_MAX_US
+            && asked.may_count(now)
         {
             peer.ahead_ms = Some(ahead_ms(now, wall_ms));
         }

@@ -184,9 +184,8 @@ impl Membership {
         let changes = self.known.merge(delta);
         for (node, Life { incarnation, rival, .. }) in before {
             // Once two are known of, each is newer in turn: that says nothing of when the first was replaced.
-            let begins = rival.is_none();
-            let changes = |life: Life| life.incarnation != incarnation;
-            if begins && life(&self.known, node).is_some_and(changes) {
+            let is_another = |life: Life| life.incarnation != incarnation;
+            if rival.is_none() && life(&self.known, node).is_some_and(is_another) {
                 self.lives.superseded.note(now.mono_us, node, incarnation);
             }
         }

@@ -60,7 +60,7 @@ impl Membership {
     fn is_from_before_a_decision(&self, found: &MemberRecord) -> bool {
         let Life { incarnation, rival, .. } = found.life;
         let named = self.config.me.life.rival.map(|rival| rival.incarnation);
-        self.lives.absence.was_judged()
+        self.lives.lineage.rival.is_some()
             && rival.is_none()
             && named != Some(incarnation)
             && !self.lives.lineage.knows(found)

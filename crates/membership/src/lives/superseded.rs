@@ -63,11 +63,6 @@ impl Absence {
         self.shortest_ms = self.shortest_ms.into_iter().chain(superseded_ms).min();
     }
 
-    /// Whether the directory named the rival when this process started from it.
-    pub(crate) fn was_judged(&self) -> bool {
-        self.before.is_some()
-    }
-
     /// Whether any node has answered.
     pub(crate) fn is_known(&self) -> bool {
         self.heard
