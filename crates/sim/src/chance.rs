@@ -29,6 +29,7 @@ pub(crate) enum Concern {
     Shortages,
     Beliefs,
     Standstills,
+    Doubts,
 }
 
 /// Stream of random numbers for one concern, determined by the seed.

@@ -6,6 +6,7 @@
 mod buckets;
 mod change;
 mod changes;
+mod doubts;
 mod fault;
 mod faults;
 mod heat;
@@ -18,6 +19,7 @@ use crate::chance::{Chance, Concern};
 use crate::outage::Outage;
 use buckets::{buckets, reconcile, recounts};
 use changes::{changes, slow_disks};
+use doubts::doubts;
 use faults::{faults, shortages};
 use heat::heat;
 use hints::rotten_hints;
@@ -187,7 +189,7 @@ impl Plan {
         recounts(&mut setting.buckets, nodes, &mut Chance::new(seed, Concern::Recounts));
         reconcile(&mut setting.buckets, &mut Chance::new(seed, Concern::Reconciling));
         let mut chance = Chance::new(seed, Concern::Changes);
-        let (changes, with_them) = changes(&mut setting, &mut chance);
+        let (mut changes, with_them) = changes(&mut setting, &mut chance);
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
         heat(&setting, &mut operations, &mut Chance::new(seed, Concern::Heat));
         if !changes.is_empty() {
@@ -210,6 +212,8 @@ impl Plan {
         rotten_hints(&setting, &mut faults, &mut operations, &mut chance);
         let mut chance = Chance::new(seed, Concern::Standstills);
         standstills(&setting, &mut faults, &mut operations, &mut chance);
+        let mut chance = Chance::new(seed, Concern::Doubts);
+        doubts(&mut setting, &mut changes, &mut faults, &mut operations, &mut chance);
         faults.extend(beliefs(&setting, &faults, &mut Chance::new(seed, Concern::Beliefs)));
         faults.sort_by_key(|fault| fault.at_us);
         let outage = Outage::of(&setting, &mut Chance::new(seed, Concern::Outage));

@@ -11,7 +11,7 @@ use super::{
 use crate::chance::Chance;
 
 /// Most nodes of one run.
-const PLACES_MAX: u8 = 8;
+pub(super) const PLACES_MAX: u8 = 8;
 /// Fewest nodes that stay, unless some bucket has more replicas.
 const STAY_MIN: u8 = 3;
 /// Least time with clients after a change.
