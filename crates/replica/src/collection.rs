@@ -16,7 +16,8 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredR
 use crate::Counter;
 use crate::collector::{CollectionStep, Residue, Terms, residue};
 use crate::io::{Holding, Output, StorageFault};
-use crate::pending::{Purpose, Ticket};
+use crate::pending::Purpose;
+use crate::reasons::{ApplyFor, LoadFor};
 use crate::replica::Replica;
 use crate::revision::Revision;
 
@@ -52,7 +53,7 @@ impl Replica {
         let Some((key, step)) = self.background.collector.step(now.mono_us) else { return false };
         match step {
             CollectionStep::Read => {
-                let ticket = self.pending.ticket(Ticket::Candidate(key.clone()));
+                let ticket = self.pending.load(LoadFor::Candidate(key.clone()));
                 self.emit(Output::Load { ticket, key });
             }
             CollectionStep::Ask { terms: Terms { n, lives, .. }, digest, nodes } => {
@@ -64,7 +65,7 @@ impl Replica {
             }
             CollectionStep::Collect { terms, digest: expected, residue: left, owners } => {
                 let collection = Collection { key: key.clone(), terms, expected, left, owners };
-                let ticket = self.pending.ticket(Ticket::Collect(collection));
+                let ticket = self.pending.load(LoadFor::Collect(collection));
                 self.emit(Output::Load { ticket, key });
             }
         }
@@ -87,7 +88,7 @@ impl Replica {
             result.ok().and_then(|holding| revised(now, &holding, *expected, left.clone()));
         if let Some(by) = revised {
             let (key, expected) = (key.clone(), *expected);
-            let ticket = self.pending.ticket(Ticket::Collected(collection));
+            let ticket = self.pending.apply(ApplyFor::Collected(collection));
             self.emit(Output::Revise { ticket, key, expected, by });
         }
     }
@@ -196,7 +197,7 @@ impl Replica {
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
                     // A record that is merged once more is synced with all that came before it.
-                    let ticket = self.pending.ticket(Ticket::ServeSynced { reply });
+                    let ticket = self.pending.apply(ApplyFor::ServeSynced { reply });
                     let record = StoredRecord { local: None, record: stored.record };
                     let durability = Durability::Synced;
                     return self.emit(Output::Apply { ticket, key, record, durability });
@@ -224,7 +225,7 @@ impl Replica {
                 let Some(by) = revised else {
                     return self.answer_peer(reply, PeerResponse::Revised(false));
                 };
-                let ticket = self.pending.ticket(Ticket::ServeRevised { reply });
+                let ticket = self.pending.apply(ApplyFor::ServeRevised { reply });
                 self.emit(Output::Revise { ticket, key, expected, by });
             }
             Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what an exchange brings is merged, never put in place of what is there.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use jedlik_antientropy::{Direction, ExchangeOutput};
@@ -19,8 +20,9 @@ use crate::background::Background;
 use crate::clashes::Pair;
 use crate::exchange_worker::WorkerStep;
 use crate::io::{Holding, Output, RecordMeta, StorageFault};
-use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
+use crate::pending::{ExchangeStep, PeerCall, Purpose};
 use crate::range::{RangeRequest, RangeResult};
+use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::trees::TreeChange;
@@ -72,7 +74,7 @@ impl Replica {
         reading: u64,
         after: Option<PlacedKey>,
     ) {
-        let ticket = self.pending.ticket(Ticket::Reading { partition, reading });
+        let ticket = self.pending.page(PageFor::Reading { partition, reading });
         let limit = READING_RECORDS;
         let range = RangeRequest::stored(partition, None, after, limit);
         self.emit(Output::Range { ticket, range });
@@ -122,7 +124,7 @@ impl Replica {
             ExchangeOutput::Push { key, theirs } => {
                 let Some(view) = &self.view else { return };
                 let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
-                let ticket = self.pending.ticket(Ticket::Pushing { id, peer, key, theirs });
+                let ticket = self.pending.load(LoadFor::Pushing { id, peer, key, theirs });
                 return self.emit(Output::Load { ticket, key: placed });
             }
         };
@@ -168,7 +170,7 @@ impl Replica {
 
     fn list(&mut self, listing: Listing) {
         let range = listing.range.clone();
-        let ticket = self.pending.ticket(Ticket::OwnDigests(listing));
+        let ticket = self.pending.page(PageFor::OwnDigests(Box::new(listing)));
         self.emit(Output::Range { ticket, range });
     }
 
@@ -324,7 +326,7 @@ impl Replica {
         self.notice_dead(now, &placed, &record, &view);
         let theirs = record.digest();
         let pair = Pair { mine: known, theirs: Some(theirs) };
-        let ticket = self.pending.ticket(Ticket::Pulled { id, key, pair });
+        let ticket = self.pending.apply(ApplyFor::Pulled { id, key, pair });
         self.background.transfers.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
         // A node that says that it is ready has all of the partition on disk, whichever comparison brought it.

@@ -10,12 +10,13 @@ use jedlik_protocol::admin::{AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, Record};
+use jedlik_protocol::{Digest, EncodedRecord, Key, Now, PlacedKey, Record};
 use jedlik_vclock::Content;
 
 use crate::io::{Holding, Output, StorageFault};
 use crate::patience::CALL_LIMIT_US;
-use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, OperationId, Purpose};
+use crate::reasons::LoadFor;
 use crate::replica::{Operation, Replica};
 
 /// Explanation of a key while it is being gathered from its holders.
@@ -56,8 +57,7 @@ impl Replica {
         let id = self.pending.operation();
         for node in left.iter().copied() {
             if node == self.config.me {
-                let (caller, durability) = (Caller::of(id), Durability::Buffered);
-                let ticket = self.pending.ticket(Ticket::Local { caller, durability });
+                let ticket = self.pending.load(LoadFor::Explain(id));
                 self.emit(Output::Load { ticket, key: key.clone() });
             } else {
                 let request = PeerRequest::Inspect { key: key.key.clone() };

@@ -20,8 +20,9 @@ use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
-use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
 use crate::reading::Held;
+use crate::reasons::{ApplyFor, LoadFor};
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// Get under way, until all repairs are sent.
@@ -141,9 +142,8 @@ impl Replica {
         while let Some(output) = get.machine.poll_output() {
             match output {
                 JointGetOutput::ReadLocal { request } => {
-                    let (caller, durability) =
-                        (Caller { operation: id, request }, Durability::Buffered);
-                    let ticket = self.pending.ticket(Ticket::Local { caller, durability });
+                    let caller = Caller { operation: id, request };
+                    let ticket = self.pending.load(LoadFor::Get(caller));
                     self.emit(Output::Load { ticket, key: get.key.clone() });
                 }
                 JointGetOutput::Read { request, node, known } => {
@@ -235,7 +235,7 @@ impl Replica {
                 self.call(now, node, Purpose::Nobody, request);
             }
             None if own => {
-                let ticket = self.pending.ticket(Ticket::Nobody);
+                let ticket = self.pending.apply(ApplyFor::Nobody);
                 let record = StoredRecord { local: None, record };
                 self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
             }

@@ -16,7 +16,8 @@ use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use crate::Counter;
 use crate::clashes::Pair;
 use crate::io::{HintPage, Output, StorageFault};
-use crate::pending::{Purpose, Ticket};
+use crate::pending::Purpose;
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 
 /// Reason for not sending a hint that was refused before.
@@ -56,7 +57,7 @@ impl Replica {
     /// Makes a hint a record of this node, since its target no longer owns the key. It is handed on to the
     /// present owners like every record that this node does not own.
     fn adopt(&mut self, target: NodeId, key: PlacedKey, record: EncodedRecord) {
-        let ticket = self.pending.ticket(Ticket::Adopted { target, key: key.clone() });
+        let ticket = self.pending.apply(ApplyFor::Adopted { target, key: key.clone() });
         let record = StoredRecord { local: None, record };
         self.emit(Output::Apply { ticket, key, record, durability: Durability::Synced });
     }
@@ -95,11 +96,11 @@ impl Replica {
         while let Some(output) = self.background.handoff.poll_output() {
             match output {
                 HandoffOutput::LoadPage { target, after, limit_records, limit_bytes } => {
-                    let ticket = self.pending.ticket(Ticket::HintPage { target });
+                    let ticket = self.pending.hint_page(target);
                     self.emit(Output::Hints { ticket, target, after, limit_records, limit_bytes });
                 }
                 HandoffOutput::Release { target, key, digest } => {
-                    let ticket = self.pending.ticket(Ticket::Release { target, key: key.clone() });
+                    let ticket = self.pending.apply(ApplyFor::Release { target, key: key.clone() });
                     self.emit(Output::Release { ticket, target, key, digest });
                 }
             }
@@ -120,7 +121,7 @@ impl Replica {
         ticket: u64,
         result: Result<HintPage, StorageFault>,
     ) {
-        let Some(Ticket::HintPage { target }) = self.pending.take_ticket(ticket) else { return };
+        let Some(target) = self.pending.take_hint_page(ticket) else { return };
         let handoff = &mut self.background.handoff;
         match result {
             Ok(HintPage { hints, end }) => handoff.handle_page(now.mono_us, target, hints, end),

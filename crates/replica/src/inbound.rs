@@ -14,7 +14,7 @@ use jedlik_protocol::{LayoutId, Now};
 
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::pending::Ticket;
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 
 impl Replica {
@@ -92,8 +92,8 @@ impl Replica {
     pub(crate) fn conclude_inbound(&mut self, view: &View, partition: Partition) -> bool {
         let ready = self.inbound_status(view, partition) == Some(InboundStatus::Ready);
         if ready {
-            let ticket = Ticket::InboundSynced { layout: view.layout_id(), partition };
-            let ticket = self.pending.ticket(ticket);
+            let ticket = ApplyFor::InboundSynced { layout: view.layout_id(), partition };
+            let ticket = self.pending.apply(ticket);
             self.emit(Output::Sync { ticket });
         }
         ready

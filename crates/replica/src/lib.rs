@@ -37,6 +37,7 @@ mod range;
 mod range_reads;
 mod range_writes;
 mod reading;
+mod reasons;
 mod recalling;
 mod refilling;
 mod repair;

@@ -8,15 +8,13 @@ use alloc::vec::Vec;
 
 use jedlik_coordinator::RequestId;
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, LayoutId, PlacedKey};
+use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{Digest, Durability, Key, PlacedKey};
 
 use crate::StorageFault;
 use crate::clashes::Pair;
-use crate::collection::{Collection, Question};
-use crate::exchange::Listing;
 use crate::reading::ReadBytes;
-use crate::scan::Scanning;
+use crate::reasons::{ApplyFor, LoadFor, PageFor};
 
 /// Id of one operation of this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,81 +100,6 @@ pub(crate) struct PeerCall {
     pub(crate) again: Option<PeerRequest>,
 }
 
-/// Meaning of storage's answer to a ticket.
-#[derive(Debug, Clone)]
-pub(crate) enum Ticket {
-    /// Record that puts of the key wait for.
-    Mint(PlacedKey),
-    /// This node's own record, page or acknowledgement for an operation.
-    Local { caller: Caller, durability: Durability },
-    /// Write of one of several hints, which are acknowledged together.
-    Hold { group: u64 },
-    /// Write for a peer, acknowledged to it.
-    ServeWrite { reply: u64 },
-    /// Synced write of a record that a peer delivered in the background.
-    ServeDelivery { reply: u64 },
-    /// Read of a key for a peer.
-    ServeRead { reply: u64, key: PlacedKey, n: u8, known: Option<Digest> },
-    /// Page of a scan that a peer coordinates.
-    ServeScan { reply: u64, scanning: Scanning },
-    /// Page of digests for a peer, and of clocks if wanted, of records in buckets with this N.
-    ServeDigests { reply: u64, n: u8, clocks: bool, synced: bool },
-    /// Answer to a peer that waits until all that it says is synced.
-    ServeRested { reply: u64, response: PeerResponse },
-    /// Read of the record that a peer's collector asks about.
-    ServeComparison { reply: u64, key: PlacedKey, question: Question },
-    /// Sync of the record that a peer's collector asks about.
-    ServeSynced { reply: u64 },
-    /// Read of the record that a peer's collector has this node forget.
-    ServeRevision { reply: u64, key: PlacedKey, expected: Digest, record: Option<EncodedRecord> },
-    /// Removal or pruning of that record, under way to the disk.
-    ServeRevised { reply: u64 },
-    /// Read of all that is held of a key, for a peer's explanation.
-    ServeInspection { reply: u64, key: PlacedKey },
-    /// Page of records of buckets with this N, for a peer that fetches a range.
-    ServeFetch { reply: u64, n: u8 },
-    /// Page of a partition that is being read, in the reading of this number.
-    Reading { partition: Partition, reading: u64 },
-    /// Page of this node's digests of some leaves, for an exchange.
-    OwnDigests(Listing),
-    /// Look-up of records of a partition in the earlier copy.
-    Recalled(Partition),
-    /// Merge of a record that an exchange pulled.
-    Pulled { id: u64, key: Key, pair: Pair },
-    /// Merge of one record of a page that an exchange fetched or the earlier copy gave.
-    Fetched { group: u64 },
-    /// Sync of all that was merged for a partition that this node is to own under this layout.
-    InboundSynced { layout: LayoutId, partition: Partition },
-    /// Removal of all records of a partition.
-    Dropped { partition: Partition },
-    /// Page of records of which some are others' alone, in the sweep of this number.
-    Surplus { sweep: u64 },
-    /// Removal of one such record, in the sweep of this number.
-    Thinned { sweep: u64 },
-    /// Removal of a record that can't be read: in a sweep, since others alone own it, or since nobody can mend it.
-    Discarded { sweep: Option<u64>, key: PlacedKey },
-    /// Look-up of the partitions that hold records; `until` is the last one if more are to be looked up.
-    Survey { until: Option<Partition> },
-    /// Merge of a hint into this node's own record, since its target no longer owns the key.
-    Adopted { target: NodeId, key: PlacedKey },
-    /// Read of a record that an exchange is to push.
-    Pushing { id: u64, peer: NodeId, key: Key, theirs: Option<Digest> },
-    /// Page of the hints for a node.
-    HintPage { target: NodeId },
-    /// Removal of a hint that was delivered.
-    Release { target: NodeId, key: PlacedKey },
-    /// Read of a record for the collector.
-    Candidate(PlacedKey),
-    /// Second read of a record that is to be collected or pruned.
-    Collect(Collection),
-    /// Removal or pruning of that record on this node.
-    Collected(Collection),
-    /// Sync of all that a refill has merged.
-    Refilled { partition: Partition, n: u8 },
-    /// Write that nobody waits for.
-    Nobody,
-}
-
 /// Writes that are acknowledged together: hints of one record, or records of one page.
 #[derive(Debug, Clone)]
 pub(crate) struct HoldGroup {
@@ -213,7 +136,15 @@ pub(crate) struct Pending {
     /// Open requests by id; boxed, like tickets, since a map moves what it holds.
     calls: BTreeMap<u64, Box<PeerCall>>,
     expiries: BTreeSet<(u64, u64)>,
-    tickets: BTreeMap<u64, Box<Ticket>>,
+    loads: BTreeMap<u64, Box<LoadFor>>,
+    applies: BTreeMap<u64, Box<ApplyFor>>,
+    pages: BTreeMap<u64, PageFor>,
+    /// Look-ups of the partitions that hold records, by ticket: the last partition if more are to be looked up.
+    surveys: BTreeMap<u64, Option<Partition>>,
+    /// Pages of hints that are read, by ticket: the node that they are for.
+    hint_pages: BTreeMap<u64, NodeId>,
+    /// Look-ups in the earlier copy, by ticket.
+    recalls: BTreeMap<u64, Partition>,
     holds: BTreeMap<u64, HoldGroup>,
     pub(crate) read_bytes: ReadBytes,
 }
@@ -225,7 +156,12 @@ impl Pending {
             next: 0,
             calls: BTreeMap::new(),
             expiries: BTreeSet::new(),
-            tickets: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            applies: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            surveys: BTreeMap::new(),
+            hint_pages: BTreeMap::new(),
+            recalls: BTreeMap::new(),
             holds: BTreeMap::new(),
             read_bytes: ReadBytes::default(),
         }
@@ -284,18 +220,79 @@ impl Pending {
         self.expiries.first().map(|(expires_us, _)| *expires_us)
     }
 
-    pub(crate) fn ticket(&mut self, ticket: Ticket) -> u64 {
+    /// Returns a ticket for a read of one key.
+    pub(crate) fn load(&mut self, reason: LoadFor) -> u64 {
         let id = self.id();
-        self.tickets.insert(id, Box::new(ticket));
+        self.loads.insert(id, Box::new(reason));
         id
     }
 
-    /// Returns the meaning of a ticket, which stays open.
-    pub(crate) fn ticket_of(&self, id: u64) -> Option<&Ticket> {
-        self.tickets.get(&id).map(Box::as_ref)
+    pub(crate) fn take_load(&mut self, ticket: u64) -> Option<LoadFor> {
+        self.loads.remove(&ticket).map(|reason| *reason)
     }
 
-    /// Begins a group of so many writes; each gets a [`Ticket::Hold`] or a [`Ticket::Fetched`].
+    /// Returns a ticket for a write, a removal or a sync.
+    pub(crate) fn apply(&mut self, reason: ApplyFor) -> u64 {
+        let id = self.id();
+        self.applies.insert(id, Box::new(reason));
+        id
+    }
+
+    /// Returns the reason for a write, which goes on.
+    pub(crate) fn apply_of(&self, ticket: u64) -> Option<&ApplyFor> {
+        self.applies.get(&ticket).map(Box::as_ref)
+    }
+
+    pub(crate) fn take_apply(&mut self, ticket: u64) -> Option<ApplyFor> {
+        self.applies.remove(&ticket).map(|reason| *reason)
+    }
+
+    /// Returns a ticket for a page of records.
+    pub(crate) fn page(&mut self, reason: PageFor) -> u64 {
+        let id = self.id();
+        self.pages.insert(id, reason);
+        id
+    }
+
+    pub(crate) fn take_page(&mut self, ticket: u64) -> Option<PageFor> {
+        self.pages.remove(&ticket)
+    }
+
+    /// Returns a ticket for a look-up of the partitions that hold records; `until` is the last one if more are to be
+    /// looked up.
+    pub(crate) fn survey(&mut self, until: Option<Partition>) -> u64 {
+        let id = self.id();
+        self.surveys.insert(id, until);
+        id
+    }
+
+    pub(crate) fn take_survey(&mut self, ticket: u64) -> Option<Option<Partition>> {
+        self.surveys.remove(&ticket)
+    }
+
+    /// Returns a ticket for a page of the hints for a node.
+    pub(crate) fn hint_page(&mut self, target: NodeId) -> u64 {
+        let id = self.id();
+        self.hint_pages.insert(id, target);
+        id
+    }
+
+    pub(crate) fn take_hint_page(&mut self, ticket: u64) -> Option<NodeId> {
+        self.hint_pages.remove(&ticket)
+    }
+
+    /// Returns a ticket for a look-up of a partition's records in the earlier copy.
+    pub(crate) fn recall(&mut self, partition: Partition) -> u64 {
+        let id = self.id();
+        self.recalls.insert(id, partition);
+        id
+    }
+
+    pub(crate) fn take_recall(&mut self, ticket: u64) -> Option<Partition> {
+        self.recalls.remove(&ticket)
+    }
+
+    /// Begins a group of so many writes; each gets an [`ApplyFor::Hold`] or an [`ApplyFor::Fetched`].
     pub(crate) fn hold(&mut self, hints: usize, whose: HoldFor) -> u64 {
         let id = self.id();
         self.holds.insert(id, HoldGroup { left: hints, failure: None, whose });
@@ -312,10 +309,6 @@ impl Pending {
         held.left -= 1;
         held.failure = result.err().or(held.failure.take());
         if held.left > 0 { None } else { self.holds.remove(&group) }
-    }
-
-    pub(crate) fn take_ticket(&mut self, id: u64) -> Option<Ticket> {
-        self.tickets.remove(&id).map(|ticket| *ticket)
     }
 
     fn id(&mut self) -> u64 {

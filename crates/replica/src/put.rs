@@ -29,7 +29,8 @@ pub(crate) use self::queue::KeyQueue;
 use crate::Counter;
 use crate::answer::{deadline_us, resolve, resolve_n};
 use crate::io::{Output, StorageFault};
-use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
+use crate::reasons::ApplyFor;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 impl Replica {
@@ -166,7 +167,7 @@ impl Replica {
             match output {
                 JointPutOutput::Write { request, node, durability } if node == me => {
                     let caller = Caller { operation: id, request };
-                    let ticket = self.pending.ticket(Ticket::Local { caller, durability });
+                    let ticket = self.pending.apply(ApplyFor::Put { caller, durability });
                     let local = put
                         .stored
                         .local

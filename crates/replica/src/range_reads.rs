@@ -17,8 +17,8 @@ use jedlik_protocol::{Now, PlacedKey};
 
 use crate::io::StorageFault;
 use crate::patience::FETCH_LIMIT_US;
-use crate::pending::Ticket;
 use crate::range::RangeResult;
+use crate::reasons::PageFor;
 use crate::replica::Replica;
 use crate::scan::mark;
 
@@ -85,7 +85,7 @@ impl Replica {
         while let Some((until_us, wanted)) = self.background.range_reads.waiting.pop_front() {
             if until_us > now.mono_us {
                 let RangeRead { reply, n, leaves, after } = wanted;
-                let ticket = Ticket::ServeFetch { reply, n };
+                let ticket = PageFor::ServeFetch { reply, n };
                 self.serve_leaves(view, ticket, leaves, after, FETCH_PAGE_RECORDS);
                 return true;
             }

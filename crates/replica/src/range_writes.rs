@@ -10,8 +10,9 @@ use jedlik_protocol::{Durability, EncodedRecord, Key, Now, PlacedKey, StoredReco
 
 use crate::exchange_worker::{ExchangeWorker, JobKind};
 use crate::io::Output;
-use crate::pending::{HoldFor, Ticket};
+use crate::pending::HoldFor;
 use crate::range_reads::page_steps;
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 
 impl Replica {
@@ -38,7 +39,7 @@ impl Replica {
         let group = self.pending.hold(records.len(), whose);
         for (key, record) in records {
             self.notice_dead(now, &key, &record, &view);
-            let ticket = self.pending.ticket(Ticket::Fetched { group });
+            let ticket = self.pending.apply(ApplyFor::Fetched { group });
             let record = StoredRecord { local: None, record };
             let durability = Durability::Synced;
             self.emit(Output::Apply { ticket, key, record, durability });

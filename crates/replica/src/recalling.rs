@@ -18,8 +18,9 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredR
 
 use crate::io::Output;
 use crate::patience::FETCH_LIMIT_US;
-use crate::pending::{HoldFor, Purpose, Ticket};
+use crate::pending::{HoldFor, Purpose};
 use crate::range_reads::page_steps;
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 use crate::scan::mark;
 
@@ -219,7 +220,7 @@ impl Replica {
                 self.call(now, peer, Purpose::Recall(partition), request);
             }
             Step::Look(wanted) => {
-                let ticket = self.pending.ticket(Ticket::Recalled(partition));
+                let ticket = self.pending.recall(partition);
                 self.emit(Output::Recall { ticket, wanted });
             }
             Step::End => self.end_recall(partition),
@@ -252,8 +253,7 @@ impl Replica {
     /// Merges the records that the copy holds of those that it was asked for.
     pub(crate) fn handle_recalled(&mut self, now: Now, recalled: Recalled) {
         let Recalled { ticket, looked, records } = recalled;
-        let (Some(Ticket::Recalled(partition)), Some(view)) =
-            (self.pending.take_ticket(ticket), self.view.clone())
+        let (Some(partition), Some(view)) = (self.pending.take_recall(ticket), self.view.clone())
         else {
             return;
         };
@@ -276,7 +276,7 @@ impl Replica {
         let group = self.pending.hold(records.len(), HoldFor::Recall(partition));
         for (key, record) in records {
             self.notice_dead(now, &key, &record, &view);
-            let ticket = self.pending.ticket(Ticket::Fetched { group });
+            let ticket = self.pending.apply(ApplyFor::Fetched { group });
             let (record, durability) = (StoredRecord { local: None, record }, Durability::Synced);
             self.emit(Output::Apply { ticket, key, record, durability });
         }

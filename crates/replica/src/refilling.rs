@@ -13,7 +13,8 @@ use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::pending::{ExchangeStep, Purpose, Ticket};
+use crate::pending::{ExchangeStep, Purpose};
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 use crate::votes::{Basis, Entry, counts_digest, flipped_for, flipped_id};
 
@@ -154,7 +155,7 @@ impl Replica {
                 && let Some(entry) = self.votes.entries.get_mut(&(partition, n))
             {
                 entry.ending = true;
-                let ticket = self.pending.ticket(Ticket::Refilled { partition, n });
+                let ticket = self.pending.apply(ApplyFor::Refilled { partition, n });
                 self.emit(Output::Sync { ticket });
             }
         }

@@ -17,14 +17,15 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
-use jedlik_protocol::{Blob, ClusterId, Durability, Now, PlacedKey};
+use jedlik_protocol::{Blob, ClusterId, Now, PlacedKey};
 use jedlik_vclock::Content;
 
 use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
 use crate::io::{Output, StorageFault};
-use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::range::{RangeRequest, RangeResult};
+use crate::reasons::PageFor;
 use crate::replica::{Operation, Replica};
 use crate::votes::counts_digest;
 
@@ -198,8 +199,7 @@ impl Replica {
             let bucket = bucket_of(of);
             match output {
                 ScanOutput::Read { node } if node == self.config.me => {
-                    let (caller, durability) = (Caller::of(id), Durability::Buffered);
-                    let ticket = self.pending.ticket(Ticket::Local { caller, durability });
+                    let ticket = self.pending.page(PageFor::Scan(id));
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
                     let range = RangeRequest::seen(partition, (bucket, values), after, limit);
                     self.emit(Output::Range { ticket, range });

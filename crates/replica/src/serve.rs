@@ -27,9 +27,10 @@ use crate::exchange::digests;
 use crate::explain::inspection;
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
-use crate::pending::{HoldFor, Ticket};
+use crate::pending::HoldFor;
 use crate::range::{RangeRequest, RangeResult};
 use crate::range_reads::RangeRead;
+use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::replica::Replica;
 use crate::scan::{Scanning, mark};
 use crate::votes::counts_digest;
@@ -56,10 +57,10 @@ impl Replica {
         match request {
             PeerRequest::Write { key, record, durability } => {
                 let key = placed(key);
-                self.serve_write(Ticket::ServeWrite { reply }, key, record, durability);
+                self.serve_write(ApplyFor::ServeWrite { reply }, key, record, durability);
             }
             PeerRequest::Deliver { key, record } => {
-                let (key, ticket) = (placed(key), Ticket::ServeDelivery { reply });
+                let (key, ticket) = (placed(key), ApplyFor::ServeDelivery { reply });
                 self.notice_dead(now, &key, &record, &view);
                 self.serve_write(ticket, key, record, Durability::Synced);
             }
@@ -78,7 +79,7 @@ impl Replica {
                     None => (n, counts_digest(&view) == counts && self.votes.has(partition, n)),
                 };
                 let scanning = Scanning { partition, n, votes };
-                let ticket = self.pending.ticket(Ticket::ServeScan { reply, scanning });
+                let ticket = self.pending.page(PageFor::ServeScan { reply, scanning });
                 let after = after.map(|mark| placed(mark.key));
                 let limit = limit.min(SCAN_PAGE_RECORDS);
                 let range = RangeRequest::seen(partition, (bucket, values), after, limit);
@@ -90,7 +91,7 @@ impl Replica {
             PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                let ticket = Ticket::ServeDigests { reply, n, clocks, synced };
+                let ticket = PageFor::ServeDigests { reply, n, clocks, synced };
                 self.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
@@ -111,24 +112,24 @@ impl Replica {
         let (ticket, key) = match request {
             PeerRequest::Read { key, known, n } => {
                 let key = placed(key);
-                (Ticket::ServeRead { reply, key: key.clone(), n, known }, key)
+                (LoadFor::ServeRead { reply, key: key.clone(), n, known }, key)
             }
             PeerRequest::Inspect { key } => {
                 let key = placed(key);
-                (Ticket::ServeInspection { reply, key: key.clone() }, key)
+                (LoadFor::ServeInspection { reply, key: key.clone() }, key)
             }
             PeerRequest::Compare { key, digest, n, lives, durably } => {
                 let (key, terms) = (placed(key), Terms { layout: view.layout_id(), n, lives });
                 let question = Question { terms, digest, durably };
-                (Ticket::ServeComparison { reply, key: key.clone(), question }, key)
+                (LoadFor::ServeComparison { reply, key: key.clone(), question }, key)
             }
             PeerRequest::Revise { key, expected, record } => {
                 let key = placed(key);
-                (Ticket::ServeRevision { reply, key: key.clone(), expected, record }, key)
+                (LoadFor::ServeRevision { reply, key: key.clone(), expected, record }, key)
             }
             _ => return,
         };
-        let ticket = self.pending.ticket(ticket);
+        let ticket = self.pending.load(ticket);
         self.emit(Output::Load { ticket, key });
     }
 
@@ -136,14 +137,14 @@ impl Replica {
     pub(crate) fn serve_leaves(
         &mut self,
         view: &View,
-        ticket: Ticket,
+        ticket: PageFor,
         (partition, first_leaf, last_leaf): (Partition, u16, u16),
         after: Option<PlacedKey>,
         limit: u32,
     ) {
         let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
         let span = Some((range(first_leaf).0, range(last_leaf).1));
-        let ticket = self.pending.ticket(ticket);
+        let ticket = self.pending.page(ticket);
         let range = RangeRequest::stored(partition, span, after, limit);
         self.emit(Output::Range { ticket, range });
     }
@@ -243,12 +244,12 @@ impl Replica {
 
     fn serve_write(
         &mut self,
-        ticket: Ticket,
+        ticket: ApplyFor,
         key: PlacedKey,
         record: EncodedRecord,
         durability: Durability,
     ) {
-        let ticket = self.pending.ticket(ticket);
+        let ticket = self.pending.apply(ticket);
         let record = StoredRecord { local: None, record };
         self.emit(Output::Apply { ticket, key, record, durability });
     }
@@ -267,7 +268,7 @@ impl Replica {
         let targets = if targets.is_empty() { slice::from_ref(&me) } else { targets };
         let group = self.pending.hold(targets.len(), whose);
         for (place, target) in targets.iter().copied().enumerate() {
-            let ticket = self.pending.ticket(Ticket::Hold { group });
+            let ticket = self.pending.apply(ApplyFor::Hold { group });
             if target == me {
                 let record = StoredRecord { local: None, record: record.record.clone() };
                 self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
@@ -311,7 +312,7 @@ impl Replica {
         if !synced || planted::on(Bug::DroppedBeforeSync) {
             return self.answer_peer(reply, response);
         }
-        let ticket = self.pending.ticket(Ticket::ServeRested { reply, response });
+        let ticket = self.pending.apply(ApplyFor::ServeRested { reply, response });
         self.emit(Output::Sync { ticket });
     }
 

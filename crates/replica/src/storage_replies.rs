@@ -8,8 +8,9 @@ use jedlik_protocol::{Durability, Now, PlacedKey};
 
 use crate::Counter;
 use crate::io::{Holding, RecordMeta, StorageFault};
-use crate::pending::{Caller, HoldFor, Ticket};
+use crate::pending::{Caller, HoldFor};
 use crate::range::RangeResult;
+use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::replica::{Operation, Replica};
 use crate::trees::TreeChange;
 
@@ -20,30 +21,28 @@ impl Replica {
         ticket: u64,
         result: Result<Holding, StorageFault>,
     ) {
-        match self.pending.take_ticket(ticket) {
-            Some(Ticket::Mint(key)) => self.mint_waiting(now, &key, result),
-            Some(Ticket::Local { caller, .. }) => match self.operations.get(&caller.operation) {
-                Some(Operation::Explain(_)) => self.explain_own(now, caller.operation, result),
-                _ => self.get_own(now, caller, result),
-            },
-            Some(Ticket::ServeRead { reply, key, n, known }) => {
+        let Some(reason) = self.pending.take_load(ticket) else { return };
+        match reason {
+            LoadFor::Mint(key) => self.mint_waiting(now, &key, result),
+            LoadFor::Get(caller) => self.get_own(now, caller, result),
+            LoadFor::Explain(id) => self.explain_own(now, id, result),
+            LoadFor::ServeRead { reply, key, n, known } => {
                 self.serve_read((reply, &key, n), known, result);
             }
-            Some(Ticket::ServeInspection { reply, key }) => {
+            LoadFor::ServeInspection { reply, key } => {
                 self.serve_inspection((reply, &key), result);
             }
-            Some(Ticket::ServeComparison { reply, key, question }) => {
+            LoadFor::ServeComparison { reply, key, question } => {
                 self.serve_comparison(reply, key, question, result);
             }
-            Some(Ticket::ServeRevision { reply, key, expected, record }) => {
+            LoadFor::ServeRevision { reply, key, expected, record } => {
                 self.serve_revision(now, reply, key, (expected, record), result);
             }
-            Some(Ticket::Pushing { id, peer, key, theirs }) => {
+            LoadFor::Pushing { id, peer, key, theirs } => {
                 self.handle_pushing(now, (id, peer), (key, theirs), result);
             }
-            Some(Ticket::Candidate(key)) => self.handle_candidate(now, &key, result),
-            Some(Ticket::Collect(collection)) => self.collect(now, collection, result),
-            _ => {}
+            LoadFor::Candidate(key) => self.handle_candidate(now, &key, result),
+            LoadFor::Collect(collection) => self.collect(now, collection, result),
         }
     }
 
@@ -72,14 +71,14 @@ impl Replica {
         }
         let digest = |meta: Option<RecordMeta>| meta.map(|held| held.digest);
         let (before, after) = (digest(before), digest(after));
-        match self.pending.ticket_of(ticket) {
-            Some(Ticket::Pulled { id, key, pair }) => {
+        match self.pending.apply_of(ticket) {
+            Some(ApplyFor::Pulled { id, key, pair }) => {
                 let (id, key, pair) = (*id, key.clone(), *pair);
                 self.handle_merged(id, &key, after, pair);
             }
             // The record had changed by then, and stays.
-            Some(Ticket::Collected(collection)) if before != Some(collection.expected) => {
-                self.pending.take_ticket(ticket);
+            Some(ApplyFor::Collected(collection)) if before != Some(collection.expected) => {
+                self.pending.take_apply(ticket);
             }
             _ => {}
         }
@@ -92,12 +91,13 @@ impl Replica {
         result: Result<(), StorageFault>,
     ) {
         let refusal = || result.clone().err().map(|fault| PeerResponse::Refused(fault.failure()));
-        match self.pending.take_ticket(ticket) {
-            Some(Ticket::ServeWrite { reply }) => {
+        let Some(reason) = self.pending.take_apply(ticket) else { return };
+        match reason {
+            ApplyFor::ServeWrite { reply } => {
                 let response = refusal().unwrap_or(PeerResponse::Written);
                 self.answer_peer(reply, response);
             }
-            Some(Ticket::ServeDelivery { reply }) => {
+            ApplyFor::ServeDelivery { reply } => {
                 let window = self.background.window();
                 let response = refusal().unwrap_or(PeerResponse::Delivered { window });
                 if result.is_ok() {
@@ -105,48 +105,50 @@ impl Replica {
                 }
                 self.answer_peer(reply, response);
             }
-            Some(Ticket::ServeSynced { reply }) => {
+            ApplyFor::ServeSynced { reply } => {
                 let response = refusal().unwrap_or(PeerResponse::Compared(Comparison::Same));
                 self.answer_peer(reply, response);
             }
-            Some(Ticket::ServeRested { reply, response }) => {
+            ApplyFor::ServeRested { reply, response } => {
                 self.answer_peer(reply, refusal().unwrap_or(response));
             }
-            Some(Ticket::ServeRevised { reply }) => {
+            ApplyFor::ServeRevised { reply } => {
                 let response = refusal().unwrap_or(PeerResponse::Revised(true));
                 self.answer_peer(reply, response);
             }
-            Some(Ticket::Collected(collection)) if result.is_ok() => {
-                self.tell_collected(now, collection);
+            ApplyFor::Collected(collection) => {
+                if result.is_ok() {
+                    self.tell_collected(now, collection);
+                }
             }
-            Some(Ticket::Hold { group }) => self.handle_held(now, group, result),
-            Some(Ticket::Local { caller, durability }) => {
+            ApplyFor::Hold { group } => self.handle_held(now, group, result),
+            ApplyFor::Put { caller, durability } => {
                 self.handle_own_write(now, caller, durability, &result);
             }
-            Some(Ticket::Fetched { group }) => self.handle_held(now, group, result),
-            Some(Ticket::Refilled { partition, n }) => {
+            ApplyFor::Fetched { group } => self.handle_held(now, group, result),
+            ApplyFor::Refilled { partition, n } => {
                 self.handle_refilled(now, (partition, n), &result);
             }
-            Some(Ticket::InboundSynced { layout, partition }) => {
+            ApplyFor::InboundSynced { layout, partition } => {
                 self.handle_inbound_synced(now, layout, partition, &result);
             }
-            Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
-            Some(Ticket::Thinned { sweep }) => self.handle_thinned(now, sweep, result.is_ok()),
-            Some(Ticket::Discarded { sweep, key }) => {
+            ApplyFor::Dropped { partition } => self.handle_dropped(now, partition, &result),
+            ApplyFor::Thinned { sweep } => self.handle_thinned(now, sweep, result.is_ok()),
+            ApplyFor::Discarded { sweep, key } => {
                 self.handle_discarded(now, sweep, &key, result.is_ok());
             }
-            Some(Ticket::Adopted { target, key }) => {
+            ApplyFor::Adopted { target, key } => {
                 self.handle_adopted(now, target, &key, result);
             }
-            Some(Ticket::Pulled { id, key, pair }) => {
+            ApplyFor::Pulled { id, key, pair } => {
                 if let Err(fault) = &result {
                     self.handle_not_merged(now, (id, key), pair, fault);
                 }
             }
-            Some(Ticket::Release { target, key }) => {
+            ApplyFor::Release { target, key } => {
                 self.handle_released(now, target, &key, result);
             }
-            _ => {}
+            ApplyFor::Nobody => {}
         }
     }
 
@@ -200,23 +202,21 @@ impl Replica {
         ticket: u64,
         result: Result<RangeResult, StorageFault>,
     ) {
-        match self.pending.take_ticket(ticket) {
-            Some(Ticket::Local { caller, .. }) => {
-                self.handle_local_page(now, caller.operation, result);
-            }
-            Some(Ticket::ServeScan { reply, scanning }) => {
+        let Some(reason) = self.pending.take_page(ticket) else { return };
+        match reason {
+            PageFor::Scan(id) => self.handle_local_page(now, id, result),
+            PageFor::ServeScan { reply, scanning } => {
                 self.serve_scan(reply, scanning, result);
             }
-            Some(Ticket::ServeDigests { reply, n, clocks, synced }) => {
+            PageFor::ServeDigests { reply, n, clocks, synced } => {
                 self.serve_digests((reply, n), (clocks, synced), result);
             }
-            Some(Ticket::ServeFetch { reply, n }) => self.serve_fetch(now, (reply, n), result),
-            Some(Ticket::Reading { partition, reading }) => {
+            PageFor::ServeFetch { reply, n } => self.serve_fetch(now, (reply, n), result),
+            PageFor::Reading { partition, reading } => {
                 self.handle_reading(now, (partition, reading), result);
             }
-            Some(Ticket::Surplus { sweep }) => self.handle_surplus_page(now, sweep, result),
-            Some(Ticket::OwnDigests(listing)) => self.handle_own_digests(listing, result),
-            _ => {}
+            PageFor::Surplus { sweep } => self.handle_surplus_page(now, sweep, result),
+            PageFor::OwnDigests(listing) => self.handle_own_digests(*listing, result),
         }
     }
 }

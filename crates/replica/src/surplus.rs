@@ -16,8 +16,8 @@ use jedlik_protocol::{Now, PlacedKey};
 use crate::exchange::READING_RECORDS;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::pending::Ticket;
 use crate::range::{RangeRequest, RangeResult};
+use crate::reasons::{ApplyFor, PageFor};
 use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::transfer_jobs::Obstacle;
@@ -191,7 +191,7 @@ impl Replica {
         let Some(sweep) = surplus.sweep.as_mut() else { return false };
         sweep.asked = true;
         let (sweep, partition, after) = (sweep.number, sweep.partition, sweep.after.clone());
-        let ticket = self.pending.ticket(Ticket::Surplus { sweep });
+        let ticket = self.pending.page(PageFor::Surplus { sweep });
         let limit = READING_RECORDS;
         let range = RangeRequest::stored(partition, None, after, limit);
         self.emit(Output::Range { ticket, range });
@@ -231,11 +231,11 @@ impl Replica {
         self.background.charge(now.mono_us, WorkKind::Transfer, count as u32);
         for key in damaged {
             let sweep = Some(number);
-            let ticket = self.pending.ticket(Ticket::Discarded { sweep, key: key.clone() });
+            let ticket = self.pending.apply(ApplyFor::Discarded { sweep, key: key.clone() });
             self.emit(Output::Discard { ticket, key });
         }
         for (key, stored) in records {
-            let ticket = self.pending.ticket(Ticket::Thinned { sweep: number });
+            let ticket = self.pending.apply(ApplyFor::Thinned { sweep: number });
             let (expected, by) = (stored.record.digest(), Revision::GivenUp);
             self.emit(Output::Revise { ticket, key, expected, by });
         }

@@ -10,7 +10,6 @@ use jedlik_membership::View;
 use jedlik_protocol::Now;
 
 use crate::io::{Output, StorageFault};
-use crate::pending::Ticket;
 use crate::replica::Replica;
 use crate::transfers::Transfers;
 
@@ -43,7 +42,7 @@ impl Replica {
             let until = unowned.next().and_then(|_more| partitions.last().copied());
             (partitions, until)
         };
-        let ticket = self.pending.ticket(Ticket::Survey { until });
+        let ticket = self.pending.survey(until);
         self.emit(Output::Survey { ticket, partitions });
         true
     }
@@ -55,7 +54,7 @@ impl Replica {
         ticket: u64,
         result: Result<Vec<Partition>, StorageFault>,
     ) {
-        let Some(Ticket::Survey { until }) = self.pending.take_ticket(ticket) else { return };
+        let Some(until) = self.pending.take_survey(ticket) else { return };
         let interval_us = self.background.tuning.exchange_interval_us;
         let transfers = &mut self.background.transfers;
         let Ok(occupied) = result else {

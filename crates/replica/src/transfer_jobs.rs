@@ -19,7 +19,7 @@ use jedlik_protocol::peer::Vouching;
 use crate::background::Background;
 use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, WorkerStep};
 use crate::io::{Output, StorageFault};
-use crate::pending::Ticket;
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 
 /// Reason why a job can't go on.
@@ -254,7 +254,7 @@ impl Replica {
                     self.background.transfers.end_outbound(partition);
                     self.background.trees.drop(partition);
                 } else if over {
-                    let ticket = self.pending.ticket(Ticket::Dropped { partition });
+                    let ticket = self.pending.apply(ApplyFor::Dropped { partition });
                     self.emit(Output::Drop { ticket, partition });
                     // Records that come from now on are not part of what is dropped.
                     self.background.trees.drop(partition);

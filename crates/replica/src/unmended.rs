@@ -10,7 +10,7 @@ use jedlik_membership::View;
 use jedlik_protocol::{Now, PlacedKey};
 
 use crate::io::Output;
-use crate::pending::Ticket;
+use crate::reasons::ApplyFor;
 use crate::replica::Replica;
 
 impl Replica {
@@ -32,7 +32,7 @@ impl Replica {
             }
             self.handle_mended(&key);
             let (sweep, discarded) = (None, key.clone());
-            let ticket = self.pending.ticket(Ticket::Discarded { sweep, key: discarded });
+            let ticket = self.pending.apply(ApplyFor::Discarded { sweep, key: discarded });
             self.emit(Output::Discard { ticket, key });
         }
     }

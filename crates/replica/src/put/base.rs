@@ -13,8 +13,9 @@ use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::io::{Holding, Output};
 use crate::local_copy::merged_in_order;
-use crate::pending::{OperationId, Purpose, Ticket};
+use crate::pending::{OperationId, Purpose};
 use crate::put::KeyQueue;
+use crate::reasons::LoadFor;
 use crate::replica::Replica;
 
 /// Other owners' records of a key, while they are asked for.
@@ -106,7 +107,7 @@ impl Replica {
         }
         if base.is_whole() {
             base.left.clear();
-            let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
+            let ticket = self.pending.load(LoadFor::Mint(key.clone()));
             self.emit(Output::Load { ticket, key: key.clone() });
         }
     }

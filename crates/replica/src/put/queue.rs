@@ -25,7 +25,8 @@ use crate::answer::context;
 use crate::collector::residue;
 use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
-use crate::pending::{OperationId, Ticket};
+use crate::pending::OperationId;
+use crate::reasons::LoadFor;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// Most puts of one key that wait at its coordinator.
@@ -127,7 +128,7 @@ impl Replica {
             self.minting.remove(key);
         } else if !queue.puts.is_empty() && !queue.loading && queue.open.is_empty() {
             queue.loading = true;
-            let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
+            let ticket = self.pending.load(LoadFor::Mint(key.clone()));
             self.emit(Output::Load { ticket, key: key.clone() });
         }
     }
