@@ -328,7 +328,7 @@ impl ShardDriver {
         let mut transfers = self.replica.transfer_report();
         let troubles = self.troubles();
         transfers.load.refilling = self.replica.refilling();
-        transfers.load.set_aside = lives::set_aside_bits(&troubles);
+        transfers.load.set_aside = disk::set_aside_bits(&troubles);
         ShardReport {
             counts: self.counts,
             refusals: self.refusals,
@@ -342,6 +342,7 @@ impl ShardDriver {
             serves: true,
             refilling: self.replica.refilling(),
             clashing: self.replica.clashing_records(self.around.clock.now()),
+            reopenings: self.disk.reopenings,
         }
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct ShardReport {
     pub(crate) refilling: u32,
     /// Number of keys whose record can't be merged with another node's.
     pub(crate) clashing: u64,
+    /// Number of times since the node's start that the storage failed and was opened anew, undamaged.
+    pub(crate) reopenings: u64,
 }
 
 /// Counts that the node itself keeps.
@@ -139,6 +141,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("peers_connected", node.peers_connected),
         ("refilling_partitions", reports.iter().map(|report| u64::from(report.refilling)).sum()),
         ("clashing_records", reports.iter().map(|report| report.clashing).sum()),
+        ("storage_reopenings", reports.iter().map(|report| report.reopenings).sum()),
         ("state_unsaved_s", node.state_unsaved_s),
         ("operations", reports.iter().map(|report| report.operations).sum()),
         ("queued_inputs", waiting),

@@ -14,13 +14,21 @@ struct Fault {
     remedy: &'static str,
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault {
         counters: &["journal_failures"],
         severity: Severity::Error,
         nouns: "failed writes to its journal",
         blocks: Some("the writes that were to be in them: they count as not acknowledged by it"),
         remedy: "look at its disk and its log; free some room if the disk is full",
+    },
+    Fault {
+        counters: &["storage_reopenings"],
+        severity: Severity::Warning,
+        nouns: "failures after which a shard's storage was opened anew",
+        blocks: None,
+        remedy: "look at its disk and its log, and replace the disk if that happens again: nothing that was \
+                 acknowledged is lost",
     },
     Fault {
         counters: &["flush_failures"],

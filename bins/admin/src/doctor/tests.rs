@@ -215,6 +215,11 @@ fn faults_of_single_members_are_found() {
             &["n1", "journal: 2 since", "2 h 0 min"],
         ),
         (
+            |seen| count(seen, "storage_reopenings", 3),
+            Warning,
+            &["n1", "opened anew: 3 since", "nothing that was acknowledged is lost"],
+        ),
+        (
             |seen| count(seen, "refilling_partitions", 12),
             Warning,
             &["n1 is refilling 12 partitions", "Unavailable", "node believe n1 --accept-loss 12"],

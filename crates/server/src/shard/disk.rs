@@ -24,6 +24,8 @@ pub(super) struct DiskWatch {
     shard: u16,
     /// Troubles of shards' files that were set aside, as they were at the life's beginning.
     aside: Vec<ShardTrouble>,
+    /// Number of times since the node's start that the storage failed and was opened anew, undamaged.
+    pub(super) reopenings: u64,
     /// Time since which the disk has not finished what it was asked, in milliseconds since the Unix epoch; `None` if it
     /// works.
     stalled_since_ms: Option<u64>,
@@ -39,8 +41,8 @@ pub(super) struct DiskWatch {
 }
 
 impl DiskWatch {
-    pub(super) fn new(shard: u16, aside: Vec<ShardTrouble>) -> Self {
-        Self { shard, aside, ..Self::default() }
+    pub(super) fn new(shard: u16, aside: Vec<ShardTrouble>, reopenings: u64) -> Self {
+        Self { shard, aside, reopenings, ..Self::default() }
     }
 
     /// Refuses at once what could not be answered before the disk goes on.
@@ -163,6 +165,14 @@ impl ShardDriver {
         }
         troubles
     }
+}
+
+/// Returns the shards whose former files lie aside, as the node's record names them.
+pub(super) fn set_aside_bits(troubles: &[ShardTrouble]) -> u64 {
+    let lies = |trouble: &&ShardTrouble| {
+        matches!(trouble.kind, TroubleKind::SetAside | TroubleKind::EarlierCopy)
+    };
+    troubles.iter().filter(lies).fold(0, |bits, trouble| bits | 1 << trouble.shard.min(63))
 }
 
 fn kind_of(error: &StoreError) -> Option<TroubleKind> {

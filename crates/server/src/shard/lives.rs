@@ -53,6 +53,8 @@ pub(super) struct ShardLives {
     unkept: Option<Vec<u8>>,
     /// Number of failed attempts and short lives in a row.
     failures: u32,
+    /// Number of failures since the node's start that were not for damage: of those no folder tells that was set aside.
+    reopenings: u64,
     closing: bool,
 }
 
@@ -87,6 +89,7 @@ impl ShardLives {
             background: Vec::new(),
             unkept: None,
             failures: 0,
+            reopenings: 0,
             closing: false,
         }
     }
@@ -163,7 +166,7 @@ impl ShardLives {
             around.presence.watch(self.config.shard, folder);
         }
         let mut driver = ShardDriver::new(replica, storage, inbox, around, open);
-        driver.disk = DiskWatch::new(self.config.shard, self.lying_aside());
+        driver.disk = DiskWatch::new(self.config.shard, self.lying_aside(), self.reopenings);
         let now = self.around.clock.now();
         if let Some(votes) = self.unkept.take() {
             driver.disk.keeping = Keeping::refused(votes);
@@ -210,6 +213,7 @@ impl ShardLives {
         let shard = self.config.shard;
         let since_ms = self.around.clock.now().wall_ms;
         self.around.presence.forget(shard);
+        self.reopenings += u64::from(!fault.damage);
         error!(shard, why = fault.why, damaged = fault.damage, "a shard's storage has failed");
         loop {
             let pause = match self.failures {
@@ -286,7 +290,9 @@ impl ShardLives {
                 let mut troubles = self.lying_aside();
                 troubles.push(trouble.clone());
                 // The asker may have gone.
-                let _gone = asker.send(ShardReport { troubles, ..ShardReport::default() });
+                let reopenings = self.reopenings;
+                let _gone =
+                    asker.send(ShardReport { troubles, reopenings, ..ShardReport::default() });
             }
             Mail::SetBackground(change) => remember(&mut self.background, change),
             Mail::Close => self.closing = true,
@@ -341,14 +347,6 @@ impl ShardLives {
         };
         self.source.lying_aside().into_iter().map(trouble).collect()
     }
-}
-
-/// Returns the shards whose former files lie aside, as the node's record names them.
-pub(super) fn set_aside_bits(troubles: &[ShardTrouble]) -> u64 {
-    let lies = |trouble: &&ShardTrouble| {
-        matches!(trouble.kind, TroubleKind::SetAside | TroubleKind::EarlierCopy)
-    };
-    troubles.iter().filter(lies).fold(0, |bits, trouble| bits | 1 << trouble.shard.min(63))
 }
 
 /// Keeps a change for the shard's next life, over those of the same kind before.
