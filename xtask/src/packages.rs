@@ -7,9 +7,6 @@ use anyhow::bail;
 
 use crate::step;
 
-/// Package that gives a process a calendar clock of its own.
-const FAKETIME: &str = "faketime";
-
 /// Installs a package if this process is root. A failure shows in missing files, for which callers check.
 pub(crate) fn install(package: &str) {
     if !rustix::process::geteuid().is_root() {
@@ -31,12 +28,27 @@ pub(crate) fn install(package: &str) {
 /// # Errors
 /// The package is missing and could not be installed, and the environment has `CI`.
 pub(crate) fn have_clocks() -> anyhow::Result<()> {
-    if !Path::new("/usr/bin/faketime").exists() {
-        install(FAKETIME);
+    have("faketime", "nodes' clocks can't be set")
+}
+
+/// Makes sure that system calls of nodes can be made to fail. Without the package the tests of failing disks are
+/// skipped, and say so.
+///
+/// # Errors
+/// The package is missing and could not be installed, and the environment has `CI`.
+pub(crate) fn have_failing_calls() -> anyhow::Result<()> {
+    have("strace", "no errors can be injected into nodes' system calls")
+}
+
+/// Makes sure that a package is there, which has a program of the same name.
+fn have(package: &str, otherwise: &str) -> anyhow::Result<()> {
+    let program = Path::new("/usr/bin").join(package);
+    if !program.exists() {
+        install(package);
     }
-    if !Path::new("/usr/bin/faketime").exists() {
+    if !program.exists() {
         let missing =
-            "nodes' clocks can't be set; `sudo apt-get install faketime` brings what that takes";
+            format!("{otherwise}; `sudo apt-get install {package}` brings what that takes");
         if std::env::var_os("CI").is_some() {
             bail!("{missing}");
         }

@@ -53,6 +53,7 @@ fn run_into(workspace: &Workspace, filter: Option<&str>, tally: &mut Tally) -> a
         command.env(NEXT, next);
     }
     packages::have_clocks()?;
+    packages::have_failing_calls()?;
     if let Some(words) = words::find()? {
         command.env(WORDS, words);
     }

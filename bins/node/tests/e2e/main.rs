@@ -30,6 +30,7 @@
 
 mod admin;
 mod away;
+mod bad_disk;
 mod believed;
 mod change;
 mod clocks;
@@ -73,6 +74,7 @@ mod siblings;
 mod signals;
 mod steady;
 mod still;
+mod strace;
 mod strangers;
 mod streams;
 mod taken_back;

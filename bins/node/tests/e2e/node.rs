@@ -1,5 +1,6 @@
 //! One real node: its files, its process, and its readiness.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) options: Vec<String>,
     /// Path of another build of the program; `None` for the tools' own.
     pub(crate) build: Option<PathBuf>,
+    /// Words of a program, with its options, that starts the node's and keeps its process id; none for the node's alone.
+    pub(crate) started_by: Vec<OsString>,
     /// Destination of standard error; `None` for the file `log`.
     pub(crate) stderr: Option<File>,
     /// Whether the calendar clock can be set.
@@ -57,7 +60,7 @@ impl Node {
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
         let (address, disk_mb, mounts_of, options) = (None, None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
-        let (name, more_seeds) = (name.into(), Vec::new());
+        let (name, more_seeds, started_by) = (name.into(), Vec::new(), Vec::new());
         let (disk_full, has_own_clock) = (false, false);
         Self {
             name,
@@ -69,6 +72,7 @@ impl Node {
             more_seeds,
             options,
             build,
+            started_by,
             stderr,
             has_own_clock,
             child,
@@ -168,6 +172,11 @@ impl Node {
                 .env("FAKETIME_CACHE_DURATION", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("FAKETIME_DISABLE_SHM", "1");
+        }
+        if let [starter, options @ ..] = &self.started_by[..] {
+            let mut command = Command::new(starter);
+            command.args(options).arg(node.get_program());
+            return command;
         }
         if let Some(process) = self.mounts_of {
             let mut command = Command::new("nsenter");

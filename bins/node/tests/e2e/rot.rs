@@ -10,7 +10,8 @@ use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, fill, patient_w, r, shown, size, w};
 
-const VALUE_BYTES: usize = 300;
+/// Size of the values that `all_there` expects.
+pub(crate) const VALUE_BYTES: usize = 300;
 const PAGE_BYTES: usize = 4096;
 /// First byte of redb's pages of rows.
 const LEAF: u8 = 1;
@@ -188,7 +189,7 @@ fn flip_kind_of_leaves(file: &Path, every: usize) {
 }
 
 /// Gets every key through each node with R of 1: whichever node answers must have it.
-fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
+pub(crate) fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
     for index in 0..3 {
         observer.runtime.block_on(async {
             let client = cluster.client(index).await;
