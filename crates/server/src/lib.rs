@@ -36,7 +36,6 @@ mod start;
 mod stats;
 mod stores;
 mod ticks;
-mod trouble;
 mod upkeep;
 mod weight;
 mod worker;

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::gossip::Rival;
 use jedlik_storage::{DataDir, OpenError};
+use jedlik_trouble::{Report, Trouble};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::trouble::{Report, Trouble};
 use crate::worker::{Tasks, Worker};
 
 /// Note that the data directory is to remember.

@@ -5,10 +5,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
+use jedlik_trouble::{Report, Troubles};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::trouble::{Report, Troubles};
 
 /// Address that was refused, and the reason.
 type Refused = (IpAddr, String);

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jedlik_protocol::gossip::Delta;
 use jedlik_storage::{OpenError, StateFile};
+use jedlik_trouble::{Report, Trouble};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::membership_task::encode_state;
-use crate::trouble::{Report, Trouble};
 use crate::worker::{Tasks, Worker};
 
 /// State of the membership, with its number.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_net::{ConnectError, PeerState};
+use jedlik_trouble::{Report, Trouble, Troubles};
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,7 +20,6 @@ use crate::clock::Clock;
 use crate::config::Place;
 use crate::membership_task::Event;
 use crate::peers::Peers;
-use crate::trouble::{Report, Trouble, Troubles};
 
 /// Time that a name may take to be looked up.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_storage::{OpenError, ProgressFile, ProgressWatch, ShardProgress};
+use jedlik_trouble::{Report, Trouble};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -18,7 +19,6 @@ use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::fatal::EndsProcess;
 use crate::membership_task::Event;
-use crate::trouble::{Report, Trouble};
 
 /// Longest time between two ticks.
 const INTERVAL_MAX: Duration = Duration::from_secs(30);

@@ -2,13 +2,12 @@
 //!
 //! Invariant: a node leaves only by [`has_left`], asked of the sum of all its shards' reports.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jedlik_membership::View;
 use jedlik_replica::has_left;
+use jedlik_trouble::{Report, Trouble};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,33 +21,61 @@ use crate::stats;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shards that stand still, by index, with the time at which that was seen.
-#[derive(Default)]
+/// Watch on whether the shards' threads stand still, and what is logged of it.
 struct Stalls {
-    since: BTreeMap<usize, Instant>,
+    started: Instant,
+    shards: Vec<Stall>,
+}
+
+#[derive(Default)]
+struct Stall {
+    /// Time at which the shard was seen to stand still; `None` if it goes on.
+    since: Option<Instant>,
+    /// Length of the last stall, in seconds.
+    lasted_s: u64,
+    trouble: Trouble,
 }
 
 impl Stalls {
+    fn of(shards: usize) -> Self {
+        Self { started: Instant::now(), shards: (0..shards).map(|_| Stall::default()).collect() }
+    }
+
     /// Logs which shards have come to stand still, and which go on.
     fn look(&mut self, shards: &[Inbox]) {
-        for (shard, inbox) in shards.iter().enumerate() {
-            match (inbox.stalled(), self.since.entry(shard)) {
-                (Some(stalled), Entry::Vacant(entry)) => {
-                    let stalled_ms = stalled.as_millis() as u64;
-                    warn!(
-                        shard,
-                        stalled_ms,
-                        "a shard's thread stands still, its disk may not answer a read: requests for it go elsewhere"
-                    );
-                    entry.insert(Instant::now());
+        let now_us = self.started.elapsed().as_micros() as u64;
+        for (shard, (inbox, stall)) in shards.iter().zip(&mut self.shards).enumerate() {
+            match (inbox.stalled(), stall.since) {
+                (Some(stalled), None) => {
+                    stall.since = Some(Instant::now());
+                    log_stall(shard, stalled, stall.trouble.happened(now_us));
                 }
-                (None, Entry::Occupied(entry)) => {
-                    let lasted_s = entry.remove().elapsed().as_secs();
-                    info!(shard, lasted_s, "a shard's thread goes on");
+                (None, Some(since)) => {
+                    (stall.since, stall.lasted_s) = (None, since.elapsed().as_secs());
                 }
                 _ => {}
             }
+            if stall.since.is_none()
+                && let Some(Report::Over { times, .. }) = stall.trouble.works(now_us)
+            {
+                info!(shard, times, lasted_s = stall.lasted_s, "a shard's thread goes on");
+            }
         }
+    }
+}
+
+fn log_stall(shard: usize, stalled: Duration, report: Option<Report>) {
+    let stalled_ms = stalled.as_millis() as u64;
+    match report {
+        Some(Report::Began) => warn!(
+            shard,
+            stalled_ms,
+            "a shard's thread stands still, its disk may not answer a read: requests for it go elsewhere"
+        ),
+        Some(Report::Continues { times }) => {
+            warn!(shard, stalled_ms, times, "a shard's thread still stands still again and again");
+        }
+        Some(Report::Over { .. }) | None => {}
     }
 }
 
@@ -60,7 +87,7 @@ pub(crate) fn spawn(
     refusals: Arc<Refusals>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut stalls = Stalls::default();
+        let mut stalls = Stalls::of(shards.len());
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -311,6 +311,10 @@ impl<S: Store> Store for Filtered<S> {
             *known = kept;
         }
     }
+
+    fn look_at_troubles(&self) {
+        self.engine.look_at_troubles();
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Keys and records for the tests.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position};
 use jedlik_protocol::{
     Blob, ClusterId, EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, Record, StoredRecord,
@@ -10,6 +13,26 @@ use crate::{Hint, HintWrite, RangeQuery, ShardIdentity, Store, StoreError, Write
 
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
+
+/// Returns the lines that `act` logs on this thread.
+pub(crate) fn lines_of(act: impl FnOnce()) -> Vec<String> {
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let sink = Sink::default();
+    let into = sink.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || into.clone());
+    tracing::subscriber::with_default(lines.finish(), act);
+    let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(String::from).collect()
+}
 
 /// Returns a key of bucket "b", with its place.
 pub(crate) fn key(name: &str) -> PlacedKey {

@@ -10,8 +10,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tracing::{info, warn};
-
 use crate::buffer::Buffer;
 use crate::hint::HintWrite;
 use crate::journal::Message;
@@ -24,9 +22,6 @@ use crate::{Store, StoreError, Writes};
 const COMMIT_LIMIT_BYTES: usize = 16 << 20;
 /// Number of bytes that an entry counts towards a commit beside its record: about its key's.
 const ENTRY_BYTES: usize = 64;
-
-/// Number of attempts at one flush of which the first is logged: one in a minute, as they are usually spaced.
-const LOGGED_ATTEMPTS: u64 = 60;
 
 /// Pause after each step of a sweep, in which the disk is left to others.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
@@ -112,28 +107,22 @@ fn flush(
     frozen: &Frozen,
     report: &Sender<FlushReport>,
 ) -> bool {
-    let mut attempts = 0_u64;
+    let log = &settings.counters.troubles.flushes;
     while let Err(error) = write_into(&*settings.engine, &frozen.buffer, frozen.all_metadata()) {
         settings.counters.flush_failures.add(1);
-        let shard = settings.shard;
         if error.ends_shard() {
             // Set by another thread before: that is as good a reason.
             let _ = settings.failure.set(error);
             return false;
         }
-        if attempts.is_multiple_of(LOGGED_ATTEMPTS) {
-            warn!(shard, %error, attempts, "the buffer could not be flushed into the engine; trying again");
-        }
-        attempts += 1;
+        log.happened(&error);
         let _ = report.send(FlushReport::Failed(error));
         // Nothing is sent while a buffer is under way, so this is a wait that ends with the shard.
         if let Err(RecvTimeoutError::Disconnected) = buffers.recv_timeout(settings.retry) {
             return false;
         }
     }
-    if attempts > 0 {
-        info!(shard = settings.shard, attempts, "the buffer was flushed into the engine");
-    }
+    log.works();
     // A closed channel means that the shard is shutting down.
     let _ = settings.journal.send(Message::Flushed(frozen.generation));
     true
@@ -142,14 +131,16 @@ fn flush(
 /// Takes one step of a sweep. Returns how long to wait before the next; `None` if nothing is left.
 fn sweep(settings: &FlusherSettings) -> Option<Duration> {
     match settings.engine.sweep(settings.sweep_limit_records) {
-        Ok(more) => more.then_some(SWEEP_PAUSE),
+        Ok(more) => {
+            settings.counters.troubles.sweeps.works();
+            more.then_some(SWEEP_PAUSE)
+        }
         Err(error) => {
-            let shard = settings.shard;
             if error.ends_shard() {
                 let _ = settings.failure.set(error);
                 return None;
             }
-            warn!(shard, %error, "dropped partitions could not be swept; trying again");
+            settings.counters.troubles.sweeps.happened(&error);
             Some(settings.retry)
         }
     }

@@ -203,6 +203,10 @@ impl<S: Store> Store for Guarded<S> {
     fn restore_filters(&self, filters: &[u8]) {
         self.engine.iter().for_each(|engine| engine.restore_filters(filters));
     }
+
+    fn look_at_troubles(&self) {
+        self.engine.iter().for_each(S::look_at_troubles);
+    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ mod set_aside;
 mod shard;
 mod stats;
 mod store;
+mod trouble_log;
 
 #[cfg(test)]
 mod tests;

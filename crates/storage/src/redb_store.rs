@@ -26,21 +26,19 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
-use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
-use tracing::warn;
 
-use crate::disk;
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
+use crate::trouble_log::TroubleLog;
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
 mod drops;
@@ -63,6 +61,7 @@ use pages::Pages;
 pub(crate) use pages::seal;
 pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
+pub use tables::open_redb_file;
 use tables::{METADATA, Tables, create, open_made, prepare};
 
 /// Number of hidden records that one commit takes off for a write that has to wait for them.
@@ -109,6 +108,8 @@ pub struct RedbStore {
     opened: RwLock<Option<Opened>>,
     /// Lock for one commit at a time; a wait for it holds up nobody who reads.
     writer: Mutex<()>,
+    reopenings: TroubleLog,
+    damaged_hints: Arc<TroubleLog>,
 }
 
 /// The open file. Fields are dropped in order: the tables before the database that they read.
@@ -168,7 +169,9 @@ impl RedbStore {
                 OpenError::OlderFormat { path, found, known }
             });
         }
-        let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
+        let damaged_hints = Arc::new(hints::log());
+        let tables = Tables::of(&database, &damaged_hints).map_err(failed)?;
+        let opened = Opened { tables, database };
         Ok(Self {
             path: path.into(),
             large_record_bytes: options.large_record_bytes,
@@ -177,6 +180,8 @@ impl RedbStore {
             opener,
             opened: RwLock::new(Some(opened)),
             writer: Mutex::default(),
+            reopenings: failures::reopenings(),
+            damaged_hints,
         })
     }
 
@@ -220,9 +225,10 @@ impl RedbStore {
     fn reopen(&self, doing: &'static str) -> Result<(), StoreError> {
         let mut opened = self.write();
         *opened = None;
-        warn!(path = %self.path.display(), "opening the engine's file anew after an error");
+        self.reopenings.happened(&self.path.display());
         let database = (self.opener)().map_err(|e| store_error(doing, e.into()))?;
-        let tables = Tables::of(&database).map_err(|e| store_error(doing, e))?;
+        let tables =
+            Tables::of(&database, &self.damaged_hints).map_err(|e| store_error(doing, e))?;
         *opened = Some(Opened { tables, database });
         Ok(())
     }
@@ -242,6 +248,7 @@ impl RedbStore {
             transaction.commit()?;
             Ok(outcome)
         })?;
+        self.reopenings.works();
         self.refresh(doing)?;
         Ok(outcome)
     }
@@ -280,7 +287,8 @@ impl RedbStore {
     fn refresh(&self, doing: &'static str) -> Result<(), StoreError> {
         let mut opened = self.write();
         if let Some(opened) = &mut *opened {
-            opened.tables = Tables::of(&opened.database).map_err(|e| store_error(doing, e))?;
+            let tables = Tables::of(&opened.database, &self.damaged_hints);
+            opened.tables = tables.map_err(|e| store_error(doing, e))?;
         }
         Ok(())
     }
@@ -365,26 +373,15 @@ impl Store for RedbStore {
     fn record_count(&self) -> Result<u64, StoreError> {
         self.with("counting records", |opened| Ok(opened.tables.records.len()?))
     }
+
+    fn look_at_troubles(&self) {
+        self.reopenings.look();
+        self.damaged_hints.look();
+    }
 }
 
 impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStore").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// Opens a shard's file as redb sees it, or makes it, for tests and tools that act behind a node's back.
-///
-/// # Errors
-/// The file can't be opened, is open elsewhere, is damaged, or is not redb's.
-pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
-    let io = redb::StorageError::Io;
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(io)?;
-    disk::lock(&file).map_err(|failure| match failure {
-        TryLockError::WouldBlock => DatabaseError::DatabaseAlreadyOpen,
-        TryLockError::Error(error) => io(error).into(),
-    })?;
-    let pages = Pages::over(FileBackend::new(file)?).map_err(io)?;
-    Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
 }

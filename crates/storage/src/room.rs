@@ -6,11 +6,10 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::warn;
-
 use crate::StoreError;
 use crate::disk::{ReadSpace, Space};
 use crate::health::Refused;
+use crate::trouble_log::{Lines, TroubleLog};
 
 /// Divisor of a disk's size: records leave free no more than one part in so many.
 const RESERVE_PARTS: u64 = 20;
@@ -36,11 +35,18 @@ pub(crate) struct Room {
     last: Option<(Instant, Space)>,
     /// Refusal of records, while there is too little room for them.
     short: Option<Refused>,
+    unreadable: TroubleLog,
 }
 
 impl Room {
     pub(crate) fn new(read: ReadSpace, reserves: Reserves, interval: Duration) -> Self {
-        Self { read, reserves, interval, last: None, short: None }
+        let lines = Lines {
+            begins: "the free room on the disk can't be read",
+            continues: "the free room on the disk still can't be read",
+            over: "the free room on the disk can be read again",
+        };
+        let unreadable = TroubleLog::new(None, lines);
+        Self { read, reserves, interval, last: None, short: None, unreadable }
     }
 
     /// Refuses a hint once only the reserves are left.
@@ -79,10 +85,16 @@ impl Room {
                 return space;
             }
         }
-        let space = (self.read)().unwrap_or_else(|error| {
-            warn!(%error, "the free room on the disk can't be read");
-            Space { free_bytes: u64::MAX, total_bytes: u64::MAX }
-        });
+        let space = match (self.read)() {
+            Ok(space) => {
+                self.unreadable.works();
+                space
+            }
+            Err(error) => {
+                self.unreadable.happened(&error);
+                Space { free_bytes: u64::MAX, total_bytes: u64::MAX }
+            }
+        };
         self.last = Some((Instant::now(), space));
         let (free_bytes, reserve_bytes) = (space.free_bytes, self.flush_reserve());
         self.short = (free_bytes < reserve_bytes).then(|| Refused {
@@ -90,6 +102,11 @@ impl Room {
             since: self.short.take().map_or_else(SystemTime::now, |before| before.since),
         });
         space
+    }
+
+    /// Logs that the room can be read again, once that is so.
+    pub(crate) fn look(&self) {
+        self.unreadable.look();
     }
 
     fn flush_reserve(&self) -> u64 {

@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::{io, mem};
 
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
-use tracing::warn;
 
 use crate::disk::{Directory, Disk};
 use crate::flusher::write_into;
@@ -141,7 +140,7 @@ impl Shard {
         remove(&*disk, &removed).map_err(failed.clone()("removing replayed segments from"))?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
         let (failure, health) = (Arc::new(OnceLock::new()), Arc::new(Health::new()));
-        let counters = Arc::new(SharedCounters::default());
+        let counters = Arc::new(SharedCounters::of(options.identity.shard));
         let journal = JournalSettings {
             disk,
             identity: options.identity,
@@ -198,7 +197,7 @@ impl Shard {
         let loaded = self.layers.load(key);
         if let Err(error @ StoreError::Damaged { .. }) = &loaded {
             self.counters.damaged_records.add(1);
-            warn!(shard = self.options.identity.shard, %error, "a stored record can't be read");
+            self.counters.troubles.records.happened(error);
         }
         loaded
     }
@@ -239,7 +238,7 @@ impl Shard {
         let page = self.layers.range(query)?;
         self.counters.damaged_records.add(page.damaged.len() as u64);
         for key in &page.damaged {
-            warn!(shard = self.options.identity.shard, key = ?key.key, "a stored record is damaged");
+            self.counters.troubles.records.happened(&format_args!("{:?}", key.key));
         }
         Ok(page)
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::trouble_log::ShardTroubles;
+
 /// Counters since the shard was opened, and sizes as they are now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShardStats {
@@ -89,9 +91,10 @@ impl Counter {
     }
 }
 
-/// Counters that the shard's threads share.
-#[derive(Debug, Default)]
+/// Counters that the shard's threads share, and what is logged of the troubles that they count.
+#[derive(Debug)]
 pub(crate) struct SharedCounters {
+    pub(crate) troubles: ShardTroubles,
     pub(crate) appends: Counter,
     pub(crate) groups: Counter,
     pub(crate) syncs: Counter,
@@ -103,4 +106,23 @@ pub(crate) struct SharedCounters {
     pub(crate) flush_failures: Counter,
     pub(crate) damaged_records: Counter,
     pub(crate) damaged_hints: Counter,
+}
+
+impl SharedCounters {
+    /// Returns the counters of a shard that has done nothing yet.
+    pub(crate) fn of(shard: u16) -> Self {
+        Self {
+            troubles: ShardTroubles::of(shard),
+            appends: Counter::default(),
+            groups: Counter::default(),
+            syncs: Counter::default(),
+            journal_bytes: Counter::default(),
+            queued_bytes: Counter::default(),
+            journal_failures: Counter::default(),
+            journal_lacks: Counter::default(),
+            flush_failures: Counter::default(),
+            damaged_records: Counter::default(),
+            damaged_hints: Counter::default(),
+        }
+    }
 }

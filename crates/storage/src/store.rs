@@ -114,6 +114,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes over filters that [`Self::filters`] returned when the engine held what it holds now, or more.
     fn restore_filters(&self, _filters: &[u8]) {}
+
+    /// Logs which troubles of the engine are over; called now and then.
+    fn look_at_troubles(&self) {}
 }
 
 /// Batch of changes that an engine stores in one call. `None` in an entry removes what is there.

@@ -1,6 +1,7 @@
 //! Watch of a shard's thread on its disk: stalls, refusals, what was set aside; and what is logged of them.
 //!
-//! Invariant: each trouble gets a line when it begins and one when it is over, however many requests meet it.
+//! Invariant: each trouble gets a line when it begins, one a minute with a count, and one when it is over, however many
+//! requests meet it.
 
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,11 +10,12 @@ use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Key, Now};
+use jedlik_replica::StorageFault;
 use jedlik_storage::{Completion, Refused, StoreError};
+use jedlik_trouble::{Report, Trouble};
 use tracing::{error, info, warn};
 
 use crate::presence::MissingFile;
-use crate::trouble::{Report, Trouble};
 
 use super::ShardDriver;
 use super::keeping::Keeping;
@@ -29,9 +31,16 @@ pub(super) struct DiskWatch {
     /// Time since which the disk has not finished what it was asked, in milliseconds since the Unix epoch; `None` if it
     /// works.
     stalled_since_ms: Option<u64>,
+    /// Length of the last stall, in milliseconds.
+    stalled_ms: u64,
+    stalls: Trouble,
     writes: Trouble,
     /// Whether records are refused, so that what is journalled can still be moved.
     short_of_room: bool,
+    /// Trouble of records that are refused for want of room.
+    room: Trouble,
+    /// Trouble of pages that can't be read.
+    pages: Trouble,
     /// Trouble of records that came and can't be merged with what is stored.
     unmergeable: Trouble,
     /// Notes of what the replica has no vote for, on their way to the engine.
@@ -73,7 +82,8 @@ pub(super) fn needs_disk(request: &PeerRequest) -> bool {
 impl ShardDriver {
     /// Looks whether the disk has stalled, or goes on.
     pub(super) fn watch_disk(&mut self, now: Now) {
-        self.watch_room();
+        self.watch_room(now);
+        self.look_at_troubles(now);
         self.disk.gone = self.around.presence.gone(self.disk.shard);
         let held_back = self.disk.keeping.busy_us(now).map(Duration::from_micros);
         let busy = self
@@ -81,18 +91,61 @@ impl ShardDriver {
             .disk_busy()
             .max(held_back)
             .filter(|busy| *busy >= self.around.limits.stall_after);
+        let shard = self.disk.shard;
         match (busy, self.disk.stalled_since_ms) {
             (Some(busy), None) => {
-                error!(?busy, "the disk does not finish what it was asked; requests go elsewhere");
+                match self.disk.stalls.happened(now.mono_us) {
+                    Some(Report::Began) => error!(
+                        shard,
+                        ?busy,
+                        "the disk does not finish what it was asked; requests go elsewhere"
+                    ),
+                    Some(Report::Continues { times }) => {
+                        error!(shard, ?busy, times, "the disk still stalls again and again");
+                    }
+                    Some(Report::Over { .. }) | None => {}
+                }
                 let since_ms = now.wall_ms.saturating_sub(busy.as_millis() as u64);
                 self.disk.stalled_since_ms = Some(since_ms);
             }
             (None, Some(since_ms)) => {
-                let stalled_ms = now.wall_ms.saturating_sub(since_ms);
-                info!(stalled_ms, "the disk goes on");
+                self.disk.stalled_ms = now.wall_ms.saturating_sub(since_ms);
                 self.disk.stalled_since_ms = None;
             }
             _ => {}
+        }
+        if busy.is_none()
+            && let Some(Report::Over { times, .. }) = self.disk.stalls.works(now.mono_us)
+        {
+            info!(shard, times, stalled_ms = self.disk.stalled_ms, "the disk goes on");
+        }
+    }
+
+    /// Logs which troubles are over.
+    fn look_at_troubles(&mut self, now: Now) {
+        self.storage.look_at_troubles();
+        self.disk.keeping.look(now);
+        let shard = self.disk.shard;
+        if let Some(Report::Over { times, lasted_s }) = self.disk.writes.quiet(now.mono_us) {
+            info!(shard, times, lasted_s, "writes succeed again");
+        }
+        if let Some(Report::Over { times, .. }) = self.disk.unmergeable.quiet(now.mono_us) {
+            info!(shard, times, "no copy of a record was too large to be merged for a minute");
+        }
+        if let Some(Report::Over { times, .. }) = self.disk.pages.quiet(now.mono_us) {
+            info!(shard, times, "no page of records was unreadable for a minute");
+        }
+    }
+
+    /// Logs that what a page asks for can't be read.
+    pub(super) fn note_unreadable(&mut self, now: Now, error: &StorageFault) {
+        let shard = self.disk.shard;
+        match self.disk.pages.happened(now.mono_us) {
+            Some(Report::Began) => warn!(shard, ?error, "a page of records can't be read"),
+            Some(Report::Continues { times }) => {
+                warn!(shard, ?error, times, "pages of records still can't be read");
+            }
+            Some(Report::Over { .. }) | None => {}
         }
     }
 
@@ -112,17 +165,33 @@ impl ShardDriver {
     }
 
     /// Logs that records are refused for want of room, or are taken again.
-    fn watch_room(&mut self) {
+    fn watch_room(&mut self, now: Now) {
         match (self.storage.short_of_room(), self.disk.short_of_room) {
             (Some(Refused { error, .. }), false) => {
-                warn!(%error, "records and hints are refused; gets go on");
                 self.disk.short_of_room = true;
+                self.note_no_room(now, &error);
             }
-            (None, true) => {
-                info!("there is room on the disk again");
+            (Some(_), true) => {}
+            (None, _) => {
                 self.disk.short_of_room = false;
+                if let Some(Report::Over { times, .. }) = self.disk.room.works(now.mono_us) {
+                    info!(shard = self.disk.shard, times, "there is room on the disk again");
+                }
             }
-            _ => {}
+        }
+    }
+
+    /// Logs that a record or a hint was refused for want of room.
+    pub(super) fn note_no_room(&mut self, now: Now, error: &StoreError) {
+        let shard = self.disk.shard;
+        match self.disk.room.happened(now.mono_us) {
+            Some(Report::Began) => {
+                warn!(shard, %error, "records and hints are refused; gets go on");
+            }
+            Some(Report::Continues { times }) => {
+                warn!(shard, %error, times, "records and hints are still refused; gets go on");
+            }
+            Some(Report::Over { .. }) | None => {}
         }
     }
 

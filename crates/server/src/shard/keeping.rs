@@ -7,6 +7,7 @@
 use jedlik_protocol::Now;
 use jedlik_replica::Input;
 use jedlik_storage::{Shard, StoreError};
+use jedlik_trouble::{Report, Trouble};
 use tracing::{error, info, warn};
 
 use super::{ShardDriver, VOTES};
@@ -35,8 +36,10 @@ pub(super) struct Keeping {
     next: Option<Row>,
     /// Time at which the next row is tried, after a refusal of the disk, in microseconds of the monotonic clock.
     retry_us: u64,
-    /// Whether the disk has refused the last row.
-    trouble: bool,
+    /// Refusals of the disk to take a row.
+    refusals: Trouble,
+    /// Refusals of rows that say of some keys for the first time that there is no vote for them.
+    losses: Trouble,
     /// Whether the replica was told to vote on nothing.
     told: bool,
     /// Whether a record has taken the place of a damaged one in this turn, and the replica has yet to say what that
@@ -48,9 +51,13 @@ pub(super) struct Keeping {
 
 impl Keeping {
     /// Begins with the row that the life before could not write down.
-    pub(super) fn refused(votes: Vec<u8>) -> Self {
+    pub(super) fn refused(now: Now, votes: Vec<u8>) -> Self {
         let next = Some(Row { votes, loses: true, refused: true });
-        Self { next, trouble: true, told: true, ..Self::default() }
+        let mut keeping = Self { next, told: true, ..Self::default() };
+        // The life before has logged that they began.
+        let _logged = keeping.refusals.happened(now.mono_us);
+        let _logged = keeping.losses.happened(now.mono_us);
+        keeping
     }
 
     fn add(&mut self, votes: Vec<u8>, loses: bool) {
@@ -84,6 +91,28 @@ impl Keeping {
         next.or(under_way).filter(|_| is_lost).map(|row| row.votes)
     }
 
+    /// Logs that the disk has refused a row.
+    fn log_refusal(&mut self, now: Now, error: &StoreError, loses: bool) {
+        match self.refusals.happened(now.mono_us) {
+            Some(Report::Began) => {
+                warn!(%error, "what this shard can't say is absent can't be written down; trying again");
+            }
+            Some(Report::Continues { times }) => {
+                warn!(%error, times, "what this shard can't say is absent still can't be written down");
+            }
+            Some(Report::Over { .. }) | None => {}
+        }
+        if loses && self.losses.happened(now.mono_us) == Some(Report::Began) {
+            error!(%error, "what this shard has lost can't be written down: it votes on nothing until it is");
+        }
+    }
+
+    /// Logs that the disk takes rows again, once that is so.
+    pub(super) fn look(&mut self, now: Now) {
+        self.refusals.quiet(now.mono_us).into_iter().for_each(log_over);
+        self.losses.quiet(now.mono_us);
+    }
+
     /// Returns how long changes have been held back, in microseconds; `None` if they are not.
     pub(super) fn busy_us(&self, now: Now) -> Option<u64> {
         self.held_since_us.map(|since_us| now.mono_us.saturating_sub(since_us))
@@ -96,6 +125,12 @@ impl Keeping {
             storage.keep_soon(TICKET, VOTES, row.votes.clone());
             self.under_way = Some(row);
         }
+    }
+}
+
+fn log_over(report: Report) {
+    if let Report::Over { times, lasted_s } = report {
+        info!(times, lasted_s, "what this shard can't say is absent is written down again");
     }
 }
 
@@ -121,9 +156,8 @@ impl ShardDriver {
         let Some(row) = self.disk.keeping.under_way.take() else { return };
         match result {
             Ok(()) => {
-                if std::mem::take(&mut self.disk.keeping.trouble) {
-                    info!("what this shard can't say is absent is written down again");
-                }
+                self.disk.keeping.refusals.works(now.mono_us).into_iter().for_each(log_over);
+                self.disk.keeping.losses.works(now.mono_us);
                 if std::mem::take(&mut self.disk.keeping.told) {
                     self.feed(now, Input::VotesKept { kept: true });
                 }
@@ -131,13 +165,10 @@ impl ShardDriver {
             }
             Err(error) => {
                 let loses = row.loses;
-                if !std::mem::replace(&mut self.disk.keeping.trouble, true) {
-                    warn!(%error, "what this shard can't say is absent can't be written down; trying again");
-                }
+                self.disk.keeping.log_refusal(now, &error, loses);
                 self.disk.keeping.put_back(Row { refused: loses, ..row });
                 self.disk.keeping.retry_us = now.mono_us + RETRY_US;
                 if loses && !std::mem::replace(&mut self.disk.keeping.told, true) {
-                    error!(%error, "what this shard has lost can't be written down: it votes on nothing until it is");
                     self.feed(now, Input::VotesKept { kept: false });
                 }
             }

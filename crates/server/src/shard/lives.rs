@@ -169,7 +169,7 @@ impl ShardLives {
         driver.disk = DiskWatch::new(self.config.shard, self.lying_aside(), self.reopenings);
         let now = self.around.clock.now();
         if let Some(votes) = self.unkept.take() {
-            driver.disk.keeping = Keeping::refused(votes);
+            driver.disk.keeping = Keeping::refused(now, votes);
             driver.feed(now, Input::VotesKept { kept: false });
         }
         if driver.storage.has_lost_past() || driver.replica.refilling() > 0 {

@@ -10,7 +10,6 @@ use jedlik_replica::{
     Recalled, RecordMeta, StorageFault,
 };
 use jedlik_storage::{RangePage, RangeQuery, RecordChange, StoreError};
-use tracing::warn;
 
 use super::ShardDriver;
 
@@ -96,6 +95,9 @@ impl ShardDriver {
     }
 
     fn refused(&mut self, now: Now, ticket: u64, error: StoreError) {
+        if let StoreError::NearlyFull { .. } = &error {
+            self.note_no_room(now, &error);
+        }
         self.replica.handle(now, Input::Applied { ticket, result: Err(fault(error)) });
     }
 
@@ -108,7 +110,7 @@ impl ShardDriver {
     pub(super) fn survey(&mut self, now: Now, ticket: u64, partitions: Vec<Partition>) {
         let result = self.storage.occupied(partitions).map_err(fault);
         if let Err(error) = &result {
-            warn!(?error, "which partitions hold records can't be read");
+            self.note_unreadable(now, error);
         }
         self.replica.handle(now, Input::Surveyed { ticket, result });
     }
@@ -210,7 +212,7 @@ impl ShardDriver {
         let read = if range.hints { self.storage.scan(&query) } else { self.storage.range(&query) };
         let result = read.map(page).map_err(fault);
         if let Err(error) = &result {
-            warn!(?error, "a page of records can't be read");
+            self.note_unreadable(now, error);
         }
         self.replica.handle(now, Input::Ranged { ticket, result });
     }

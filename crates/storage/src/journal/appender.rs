@@ -9,10 +9,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
-use tracing::warn;
-
 use crate::disk::{Disk, JournalFile};
 use crate::progress::{SegmentProgress, ShardProgress};
+use crate::stats::SharedCounters;
 use crate::{ShardIdentity, StoreError};
 
 use super::frame;
@@ -32,6 +31,7 @@ pub(super) struct Appender {
     generation: u64,
     /// Error of the sync that failed, after which nothing is written.
     failed: Option<StoreError>,
+    counters: Arc<SharedCounters>,
 }
 
 struct Segment {
@@ -56,9 +56,8 @@ impl Appender {
     pub(super) fn new(
         disk: Box<dyn Disk>,
         identity: ShardIdentity,
-        next_number: u64,
-        next_lsn: u64,
-        generation: u64,
+        (next_number, next_lsn, generation): (u64, u64, u64),
+        counters: Arc<SharedCounters>,
     ) -> Self {
         Self {
             disk,
@@ -72,6 +71,7 @@ impl Appender {
             synced_through: next_lsn - 1,
             generation,
             failed: None,
+            counters,
         }
     }
 
@@ -214,7 +214,7 @@ impl Appender {
         });
         if let Err(error) = written {
             if let Err(error) = self.disk.remove(&name) {
-                warn!(name, %error, "an unfinished segment of the journal could not be removed");
+                self.counters.troubles.remains.happened(&format_args!("{name}: {error}"));
             }
             return Err(error);
         }
@@ -237,7 +237,7 @@ impl Appender {
     fn cut_back(&mut self) {
         let Some(segment) = &mut self.open else { return };
         if let Err(error) = segment.file.truncate(segment.length_bytes) {
-            warn!(%error, "the journal could not be cut back after a failed append");
+            self.counters.troubles.remains.happened(&format_args!("{}: {error}", segment.name));
             if segment.dirty {
                 // Nothing would sync the frames before it any more.
                 self.fail(error);

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use jedlik_protocol::Durability;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::disk::Disk;
 use crate::health::Health;
@@ -83,7 +83,8 @@ impl Journal {
         let name = format!("journal-{}", settings.identity.shard);
         let JournalSettings { disk, identity, next_number, next_lsn, generation, kept, .. } =
             settings;
-        let mut appender = Appender::new(disk, identity, next_number, next_lsn, generation);
+        let numbers = (next_number, next_lsn, generation);
+        let mut appender = Appender::new(disk, identity, numbers, settings.counters.clone());
         appender.keep(kept);
         let writer = Writer {
             appender,
@@ -174,9 +175,12 @@ impl Writer {
                     self.lost.take_if(|(lost, _)| *lost <= generation);
                     self.progress.held().engine = Some(generation);
                     let removed = self.health.during(|| self.appender.remove_through(generation));
-                    if let Err(error) = removed {
-                        self.counters.journal_failures.add(1);
-                        warn!(%error, "flushed segments of the journal stay until the next flush");
+                    match removed {
+                        Ok(()) => self.counters.troubles.segments.works(),
+                        Err(error) => {
+                            self.counters.journal_failures.add(1);
+                            self.counters.troubles.segments.happened(&error);
+                        }
                     }
                 }
                 Message::Clear => {

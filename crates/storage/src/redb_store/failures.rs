@@ -5,7 +5,18 @@
 use std::path::Path;
 
 use crate::error::is_medium_error;
+use crate::trouble_log::{Lines, TroubleLog};
 use crate::{OpenError, StoreError};
+
+/// Returns a log of errors after which the engine's file is opened anew.
+pub(super) fn reopenings() -> TroubleLog {
+    let lines = Lines {
+        begins: "opening the engine's file anew after an error",
+        continues: "the engine's file is still opened anew after errors",
+        over: "the engine's file is written without errors again",
+    };
+    TroubleLog::new(None, lines)
+}
 
 /// Converts redb's error into that of a file that can't be opened.
 pub(super) fn engine_error(path: &Path, failure: redb::Error) -> OpenError {

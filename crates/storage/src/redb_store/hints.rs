@@ -9,10 +9,10 @@ use crc32fast::Hasher;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::PlacedKey;
 use redb::{ReadableTable, WriteTransaction};
-use tracing::error;
 
 use crate::format::{parse_key, parse_value, push_key, value_bytes};
 use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals, HintWrite};
+use crate::trouble_log::{Lines, TroubleLog};
 
 use super::tables::{HINTS, HINTS_BY_KEY, Tables};
 
@@ -35,7 +35,7 @@ pub(super) fn load(
     key: &PlacedKey,
 ) -> Result<Option<HintRow>, redb::Error> {
     let by_key = bytes_by_key(target, key);
-    let Some(place) = place_of(&tables.hints_by_key, &by_key)? else { return Ok(None) };
+    let Some(place) = place_or_log(tables, &by_key)? else { return Ok(None) };
     let mark = HintMark { since_ms: place.since_ms, key: key.clone() };
     let by_age = bytes_by_age(target, &mark);
     let value = tables.hints.get(by_age.as_slice())?;
@@ -64,10 +64,10 @@ pub(super) fn page(
             break;
         }
         let Some(mark) = parse_by_age(bytes) else {
-            error!(?bytes, "the key of a hint in the engine is damaged");
+            tables.damaged_hints.happened(&format_args!("row {bytes:?}"));
             continue;
         };
-        let place = place_of(&tables.hints_by_key, &bytes_by_key(target, &mark.key))?;
+        let place = place_or_log(tables, &bytes_by_key(target, &mark.key))?;
         let Some(place) = place.filter(|place| place.since_ms == mark.since_ms) else {
             continue;
         };
@@ -143,16 +143,32 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Returns a log of rows about hints that can't be read.
+pub(super) fn log() -> TroubleLog {
+    let lines = Lines {
+        begins: "the row of a hint in the engine is damaged",
+        continues: "rows of hints in the engine are still found damaged",
+        over: "no damaged row of a hint was met for a minute",
+    };
+    TroubleLog::new(None, lines)
+}
+
+/// Returns the place of a hint; `None` if there is none, or a damaged one, which is logged.
+fn place_or_log(tables: &Tables, by_key: &[u8]) -> Result<Option<Place>, redb::Error> {
+    let Some(value) = tables.hints_by_key.get(by_key)? else { return Ok(None) };
+    let place = parse_place(by_key, value.value());
+    if place.is_none() {
+        tables.damaged_hints.happened(&format_args!("place of {by_key:?}"));
+    }
+    Ok(place)
+}
+
 fn place_of(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     by_key: &[u8],
 ) -> Result<Option<Place>, redb::Error> {
-    let Some(value) = table.get(by_key)? else { return Ok(None) };
-    let place = parse_place(by_key, value.value());
-    if place.is_none() {
-        error!(bytes = ?by_key, "the place of a hint in the engine is damaged");
-    }
-    Ok(place)
+    let value = table.get(by_key)?;
+    Ok(value.and_then(|value| parse_place(by_key, value.value())))
 }
 
 fn bytes_by_key(target: NodeId, key: &PlacedKey) -> Vec<u8> {

@@ -7,6 +7,7 @@
 
 use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
@@ -178,7 +179,7 @@ fn open(path: &Path) -> Result<Reader, redb::Error> {
     let pages = Pages::over(Overlay::open(path)?)?;
     let checked = pages.checked();
     let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(pages)?;
-    let tables = Tables::of(&database)?;
+    let tables = Tables::of(&database, &Arc::new(hints::log()))?;
     // By now redb has read its own tables, whose checksums were checked. Rows have some of their own.
     checked.store(false, Ordering::Relaxed);
     Ok(Reader { tables, database })

@@ -3,21 +3,25 @@
 //! Invariant: a file has all of its tables or none, and says of which format they are.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use jedlik_hashing::Partition;
+use redb::backends::FileBackend;
 use redb::{
-    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
     TableDefinition, TableError,
 };
 
 use crate::OpenError;
-use crate::disk::sync_directory;
+use crate::disk::{self, sync_directory};
+use crate::trouble_log::TroubleLog;
 
 use super::failures::engine_error;
-use super::{metadata, open_redb_file};
+use super::metadata;
+use super::pages::Pages;
 
 /// Format of the tables that is read and written.
 pub(crate) const FORMAT: u32 = 7;
@@ -50,11 +54,16 @@ pub(super) struct Tables {
     pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
     /// Partitions whose records are hidden until they are swept: see `drops.rs`.
     pub(super) dropped: BTreeSet<Partition>,
+    /// Log of rows about hints that can't be read.
+    pub(super) damaged_hints: Arc<TroubleLog>,
 }
 
 impl Tables {
     /// Opens the tables as of the last commit.
-    pub(super) fn of(database: &Database) -> Result<Self, redb::Error> {
+    pub(super) fn of(
+        database: &Database,
+        damaged_hints: &Arc<TroubleLog>,
+    ) -> Result<Self, redb::Error> {
         let transaction = database.begin_read()?;
         let dropped = transaction.open_table(DROPPED)?;
         let dropped = dropped.iter()?.map(|entry| {
@@ -73,6 +82,7 @@ impl Tables {
             marks: transaction.open_table(MARKS)?,
             hints: transaction.open_table(HINTS)?,
             hints_by_key: transaction.open_table(HINTS_BY_KEY)?,
+            damaged_hints: Arc::clone(damaged_hints),
         })
     }
 }
@@ -101,6 +111,22 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
 pub(super) fn open_made(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
     fs::metadata(path).map_err(StorageError::Io)?;
     open_redb_file(path, cache_bytes)
+}
+
+/// Opens a shard's file as redb sees it, or makes it, for tests and tools that act behind a node's back.
+///
+/// # Errors
+/// The file can't be opened, is open elsewhere, is damaged, or is not redb's.
+pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    let io = StorageError::Io;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(io)?;
+    disk::lock(&file).map_err(|failure| match failure {
+        TryLockError::WouldBlock => DatabaseError::DatabaseAlreadyOpen,
+        TryLockError::Error(error) => io(error).into(),
+    })?;
+    let pages = Pages::over(FileBackend::new(file)?).map_err(io)?;
+    Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
 }
 
 /// Returns the checksum that is stored beside a dropped partition.

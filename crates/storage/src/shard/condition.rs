@@ -13,6 +13,13 @@ impl Shard {
         self.health.busy()
     }
 
+    /// Logs which troubles of the shard's storage are over; to be called now and then.
+    pub fn look_at_troubles(&self) {
+        self.counters.troubles.look();
+        self.layers.engine.look_at_troubles();
+        self.room.look();
+    }
+
     /// Returns why records are refused for want of room; `None` if they are taken.
     pub fn short_of_room(&mut self) -> Option<Refused> {
         self.room.admit_record().err()?;

@@ -4,7 +4,6 @@
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
-use tracing::warn;
 
 use crate::hint::{HintRow, HintRows};
 use crate::journal::Edit;
@@ -142,14 +141,12 @@ impl Shard {
             };
             match self.layers.hints(target, after, SEARCH_HINTS, SEARCH_BYTES) {
                 Ok(HintRows { rows, .. }) => {
+                    self.counters.troubles.oldest.works();
                     if let Some(oldest) = rows.into_iter().next() {
                         self.ledger.set_oldest(target, oldest.mark);
                     }
                 }
-                Err(error) => {
-                    let shard = self.options.identity.shard;
-                    warn!(shard, %error, "the oldest hint can't be found");
-                }
+                Err(error) => self.counters.troubles.oldest.happened(&error),
             }
         }
         self.ledger.totals()
@@ -157,7 +154,7 @@ impl Shard {
 
     pub(super) fn note_damaged(&self, target: NodeId) {
         self.counters.damaged_hints.add(1);
-        warn!(shard = self.options.identity.shard, %target, "a hint can't be read");
+        self.counters.troubles.hints.happened(&format_args!("for {target}"));
     }
 
     /// Removes a hint that nobody can read, if there is room for that now.

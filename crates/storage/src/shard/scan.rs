@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
-use tracing::warn;
 
 use crate::merge::merged;
 use crate::store::PageBuilder;
@@ -53,8 +52,7 @@ impl Shard {
             match merged(held.as_ref(), record) {
                 Ok(both) => *held = Some(both),
                 Err(error) => {
-                    let shard = self.options.identity.shard;
-                    warn!(shard, %error, "a hint can't be merged into a page");
+                    self.counters.troubles.merges.happened(&error);
                     return Err(error);
                 }
             }

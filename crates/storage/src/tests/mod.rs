@@ -10,6 +10,7 @@ mod conformance;
 mod costs;
 mod crashes;
 mod drops;
+mod lines;
 mod removals;
 mod rot;
 mod writers;

@@ -5,8 +5,9 @@
 //! lines.
 //!
 //! Where a success ends the trouble (saves), call [`Trouble::over`]; where one may stand beside failures (writes),
-//! [`Trouble::works`]; where only quiet ends it (refused handshakes), call [`Trouble::quiet`] now and then.
-//! [`Troubles`] keeps one for each key, up to a limit, and one for all others.
+//! [`Trouble::works`], and [`Trouble::quiet`] now and then, for the case that nothing comes after the success; where only
+//! quiet ends it (refused handshakes), [`Trouble::quiet`] alone. [`Troubles`] keeps one for each key, up to a limit, and
+//! one for all others.
 //!
 //! ```ignore
 //! match self.saves.happened(now.mono_us) {
@@ -16,7 +17,11 @@
 //! }
 //! ```
 
-use std::collections::BTreeMap;
+#![no_std]
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Time between two lines about one trouble that goes on, in microseconds.
 const REMIND_US: u64 = 60_000_000;
@@ -30,7 +35,7 @@ const KEYS_MAX: usize = 32;
 
 /// Line that is to be logged of a trouble now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Report {
+pub enum Report {
     /// The trouble happened for the first time.
     Began,
     /// The trouble still goes on.
@@ -49,7 +54,7 @@ pub(crate) enum Report {
 
 /// Trouble that may go on, with what was logged of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     running: Option<Running>,
 }
 
@@ -60,11 +65,13 @@ struct Running {
     logged_us: u64,
     unlogged: u64,
     times: u64,
+    /// Whether something of the kind has worked since.
+    has_worked: bool,
 }
 
 impl Trouble {
     /// Notes that the trouble has happened once more. Returns what is to be logged.
-    pub(crate) fn happened(&mut self, now_us: u64) -> Option<Report> {
+    pub fn happened(&mut self, now_us: u64) -> Option<Report> {
         let Some(running) = &mut self.running else {
             self.running = Some(Running {
                 since_us: now_us,
@@ -72,41 +79,44 @@ impl Trouble {
                 logged_us: now_us,
                 unlogged: 0,
                 times: 1,
+                has_worked: false,
             });
             return Some(Report::Began);
         };
         running.last_us = now_us;
         running.times += 1;
+        running.has_worked = false;
         running.unlogged += 1;
         if now_us < running.logged_us + REMIND_US {
             return None;
         }
         running.logged_us = now_us;
-        Some(Report::Continues { times: std::mem::take(&mut running.unlogged) })
+        Some(Report::Continues { times: core::mem::take(&mut running.unlogged) })
     }
 
     /// Ends the trouble, since what failed works again.
-    pub(crate) fn over(&mut self) -> Option<Report> {
+    pub fn over(&mut self) -> Option<Report> {
         let Running { since_us, last_us, times, .. } = self.running.take()?;
         Some(Report::Over { times, lasted_s: (last_us - since_us) / 1_000_000 })
     }
 
     /// Notes that something of the kind has worked: ends the trouble if it has not happened for a while.
-    pub(crate) fn works(&mut self, now_us: u64) -> Option<Report> {
-        let past = self.running.is_some_and(|running| now_us >= running.last_us + SETTLED_US);
-        if past { self.over() } else { None }
+    pub fn works(&mut self, now_us: u64) -> Option<Report> {
+        self.running.as_mut()?.has_worked = true;
+        self.quiet(now_us)
     }
 
-    /// Ends the trouble if it has not happened for a minute.
-    pub(crate) fn quiet(&mut self, now_us: u64) -> Option<Report> {
-        let quiet = self.running.is_some_and(|running| now_us >= running.last_us + QUIET_US);
-        if quiet { self.over() } else { None }
+    /// Ends the trouble if it has not happened for a minute, or for a while in which something of the kind has worked.
+    pub fn quiet(&mut self, now_us: u64) -> Option<Report> {
+        let Running { last_us, has_worked, .. } = self.running?;
+        let wait_us = if has_worked { SETTLED_US } else { QUIET_US };
+        if now_us >= last_us.saturating_add(wait_us) { self.over() } else { None }
     }
 }
 
 /// Troubles of one kind with several others, such as the addresses that they come from.
 #[derive(Debug)]
-pub(crate) struct Troubles<K> {
+pub struct Troubles<K> {
     by_key: BTreeMap<K, Trouble>,
     /// Trouble of all keys past the limit together.
     others: Trouble,
@@ -121,7 +131,7 @@ impl<K> Default for Troubles<K> {
 impl<K: Ord + Clone> Troubles<K> {
     /// Notes that the trouble has happened once more with `key`. `None` as the key of a report stands for all those
     /// that are not told apart.
-    pub(crate) fn happened(&mut self, now_us: u64, key: &K) -> Option<(Option<K>, Report)> {
+    pub fn happened(&mut self, now_us: u64, key: &K) -> Option<(Option<K>, Report)> {
         if let Some(trouble) = self.by_key.get_mut(key) {
             return trouble.happened(now_us).map(|report| (Some(key.clone()), report));
         }
@@ -133,7 +143,7 @@ impl<K: Ord + Clone> Troubles<K> {
     }
 
     /// Ends every trouble that has not happened for a minute.
-    pub(crate) fn quiet(&mut self, now_us: u64) -> Vec<(Option<K>, Report)> {
+    pub fn quiet(&mut self, now_us: u64) -> Vec<(Option<K>, Report)> {
         let mut ended = Vec::new();
         self.by_key.retain(|key, trouble| {
             let report = trouble.quiet(now_us);
@@ -178,6 +188,19 @@ mod tests {
         assert_eq!(trouble.works(50 * S), None, "it is only just past");
         assert_eq!(trouble.works(60 * S), Some(Report::Over { times: 50, lasted_s: 48 }));
         assert_eq!(trouble.works(61 * S), None);
+    }
+
+    #[test]
+    fn a_success_after_which_nothing_comes_ends_a_trouble_too() {
+        let mut trouble = Trouble::default();
+        trouble.happened(S);
+        assert_eq!(trouble.works(2 * S), None, "it may stand beside failures");
+        assert_eq!(trouble.quiet(10 * S), None);
+        assert_eq!(trouble.quiet(11 * S), Some(Report::Over { times: 1, lasted_s: 0 }));
+        trouble.happened(20 * S);
+        trouble.works(21 * S);
+        trouble.happened(22 * S);
+        assert_eq!(trouble.quiet(50 * S), None, "nothing has worked since");
     }
 
     #[test]
