@@ -95,6 +95,23 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Returns what the other side, or a fault of this program, has made this side close the connection for; `None` if
+    /// it has ended otherwise.
+    #[must_use]
+    pub fn fault(&self) -> Option<&str> {
+        let Self::Here { code, reason } = self else { return None };
+        let is_fault = matches!(
+            code,
+            CloseCode::ForbiddenFrame
+                | CloseCode::MalformedFrame
+                | CloseCode::FrameTooLong
+                | CloseCode::BadStream
+                | CloseCode::Failed
+                | CloseCode::TooSlow
+        );
+        is_fault.then_some(reason.as_str())
+    }
+
     /// Translates the transport's error, for a connection that this side has not closed.
     pub(crate) fn from_transport(error: &ConnectionError) -> Self {
         match error {

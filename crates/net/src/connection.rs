@@ -218,7 +218,8 @@ impl Connection {
             Err(error) => Fault::new(CloseCode::Failed, format!("a handler failed: {error}")),
         };
         let Fault { code, reason } = fault;
-        tracing::warn!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), reason, "closing a connection");
+        // The handler is told with the connection's end, and bounds what is logged of it.
+        tracing::debug!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), reason, "closing a connection");
         self.close(code, &reason);
     }
 }

@@ -29,7 +29,8 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (address, why);
     }
 
-    /// Called when the connection has ended; nothing more comes from it.
+    /// Called when the connection has ended; nothing more comes from it. Others decide how often that happens for a
+    /// fault ([`CloseReason::fault`]), so a log of it has to be bounded.
     fn closed(&self, connection: &Connection, why: &CloseReason) {
         let _ = (connection, why);
     }

@@ -11,6 +11,8 @@ mod fatal;
 mod inbox;
 pub mod inspection;
 mod line_queue;
+#[cfg(test)]
+mod lines;
 pub mod logging;
 mod membership_task;
 mod news;

@@ -25,6 +25,7 @@ use tracing::{debug, warn};
 use crate::clock::{AgreedClock, Clock};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
+use crate::news::NewsLog;
 use crate::node::{EmptyDirectory, Ending};
 use crate::notes::{Note, Notes};
 use crate::parting::Parting;
@@ -108,6 +109,7 @@ pub(crate) struct MembershipTask {
     /// Sender that is taken when the node may serve.
     pub(crate) serves: Option<oneshot::Sender<()>>,
     pub(crate) empty: EmptyDirectory,
+    pub(crate) news: NewsLog,
 }
 
 /// States on their way to the disk, and the answers that wait for them.
@@ -158,6 +160,7 @@ impl MembershipTask {
             self.agreed.agree(self.machine.agreed(self.clock.now()));
             self.carry_out();
             self.answer_waiting();
+            self.news.look(self.clock.now().mono_us);
         }
         if !self.saving.saver.close().await {
             warn!("stopping without the membership's last state on disk; others tell it again");

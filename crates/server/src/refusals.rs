@@ -1,6 +1,6 @@
-//! Log of connections that this node's endpoint has refused.
+//! Log of connections that this node's endpoint has refused, and of those that it has closed for a fault.
 //!
-//! Invariant: a peer that dials again and again gets one line when it begins, one a minute, and one at the end.
+//! Invariant: a peer that gives cause again and again gets one line when it begins, one a minute, and one at the end.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -10,47 +10,68 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 
-/// Address that was refused, and the reason.
-type Refused = (IpAddr, String);
+/// Address of a connection, and the reason against it.
+type Against = (IpAddr, String);
 
-/// Refused connections, as they are logged.
+/// Refused and closed connections, as they are logged.
 pub(crate) struct Refusals {
     clock: Clock,
-    troubles: Mutex<Troubles<Refused>>,
+    refused: Mutex<Troubles<Against>>,
+    closed: Mutex<Troubles<Against>>,
 }
 
 impl Refusals {
     /// Returns a log without refusals.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, troubles: Mutex::default() }
+        Self { clock, refused: Mutex::default(), closed: Mutex::default() }
     }
 
     /// Notes that a connection from `address` was refused.
     pub(crate) fn add(&self, address: SocketAddr, why: &str) {
         let key = (address.ip().to_canonical(), why.to_owned());
-        let report = self.with(|troubles, now_us| troubles.happened(now_us, &key));
+        let report = self.with(&self.refused, |troubles, now_us| troubles.happened(now_us, &key));
         if let Some((from, report)) = report {
-            log(from, report);
+            log_refused(from, report);
+        }
+    }
+
+    /// Notes that a connection with `address` was closed for a fault, of which `why` names who is to blame.
+    pub(crate) fn add_closed(&self, address: SocketAddr, why: String) {
+        let key = (address.ip().to_canonical(), why);
+        let report = self.with(&self.closed, |troubles, now_us| troubles.happened(now_us, &key));
+        if let Some((with, report)) = report {
+            log_closed(with, report);
         }
     }
 
     /// Logs which refusals have ended; to be called now and then.
     pub(crate) fn look(&self) {
-        for (from, report) in self.with(Troubles::quiet) {
-            log(from, report);
+        for (from, report) in self.with(&self.refused, Troubles::quiet) {
+            log_refused(from, report);
+        }
+        for (with, report) in self.with(&self.closed, Troubles::quiet) {
+            log_closed(with, report);
         }
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Troubles<Refused>, u64) -> T) -> T {
+    fn with<T>(
+        &self,
+        troubles: &Mutex<Troubles<Against>>,
+        look: impl FnOnce(&mut Troubles<Against>, u64) -> T,
+    ) -> T {
         // A panic with the lock held leaves at worst a wrong count.
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = troubles.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut troubles, self.clock.now().mono_us)
     }
 }
 
-fn log(from: Option<Refused>, report: Report) {
+fn shown(against: Option<Against>) -> (String, String) {
     let others = || (String::from("other addresses"), String::from("several reasons"));
-    let (address, why) = from.map_or_else(others, |(address, why)| (address.to_string(), why));
+    against.map_or_else(others, |(address, why)| (address.to_string(), why))
+}
+
+fn log_refused(from: Option<Against>, report: Report) {
+    let (address, why) = shown(from);
     match report {
         Report::Began => warn!(%address, why, "a connection was refused"),
         Report::Continues { times } => {
@@ -60,5 +81,43 @@ fn log(from: Option<Refused>, report: Report) {
         Report::Over { times, lasted_s } => {
             info!(%address, why, times, lasted_s, "no connection was refused for a minute");
         }
+    }
+}
+
+fn log_closed(with: Option<Against>, report: Report) {
+    let (address, why) = shown(with);
+    match report {
+        Report::Began => warn!(%address, why, "a connection was closed"),
+        Report::Continues { times } => {
+            warn!(%address, why, times, "connections are still being closed");
+        }
+        Report::Over { times: 1, .. } => {}
+        Report::Over { times, lasted_s } => {
+            info!(%address, why, times, lasted_s, "no connection was closed for a minute");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusals;
+    use crate::clock::Clock;
+    use crate::lines::lines_of;
+
+    #[test]
+    fn connections_that_are_closed_again_and_again_have_one_line_whatever_their_port() {
+        let refusals = Refusals::new(Clock::start());
+        let lines = lines_of(|| {
+            for port in 1000..1100 {
+                let address = ([127, 0, 0, 1], port).into();
+                refusals.add_closed(address, "client alice: a stream ended within a frame".into());
+                refusals.look();
+            }
+            refusals.add(([127, 0, 0, 1], 1000).into(), "another cluster's");
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[0].contains("a connection was closed address=127.0.0.1"), "{lines:#?}");
+        assert!(lines[0].contains("client alice: a stream ended"), "{lines:#?}");
+        assert!(lines[1].contains("a connection was refused"), "{lines:#?}");
     }
 }

@@ -375,6 +375,10 @@ impl Handler for Router {
     fn closed(&self, connection: &Connection, why: &CloseReason) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         debug!(peer = %connection.peer(), %why, "disconnected");
+        if let Some(fault) = why.fault() {
+            let (address, peer) = (connection.remote_address(), connection.peer());
+            self.refusals.add_closed(address, format!("{peer}: {fault}"));
+        }
         let Some(node) = connection.peer().node else { return };
         if !self.peers.has_other_connection(node, connection) {
             for shard in &self.shards {

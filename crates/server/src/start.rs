@@ -24,6 +24,7 @@ use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
 use crate::membership_task::{Event, MembershipTask, Saving, decode_state};
+use crate::news::NewsLog;
 use crate::node::{EmptyDirectory, Node};
 use crate::notes::Notes;
 use crate::parting::Parting;
@@ -138,6 +139,7 @@ impl Prepared {
             ended: Some(ending),
             serves: Some(serve),
             empty,
+            news: NewsLog::default(),
         };
         task.begin();
         let membership_task = fatal::spawn("membership", task.run(events));

@@ -310,6 +310,7 @@ async fn whoever_closes_gives_a_reason_and_the_other_hears_it() {
     connection.close(CloseCode::Done, "enough");
     let reason = "enough".to_owned();
     let here = CloseReason::Here { code: CloseCode::Done, reason: reason.clone() };
+    assert_eq!(here.fault(), None);
     assert_eq!(client.closed().await, here);
     assert_eq!(server.closed().await, CloseReason::There { code: CloseCode::Done, reason });
 }
@@ -492,7 +493,9 @@ async fn a_client_that_speaks_like_a_node_is_cut_off() {
         let reason = format!("the role {} may only send client requests", subject.role);
         let there = CloseReason::There { code, reason: reason.clone() };
         assert_eq!(client.closed().await, there);
-        assert_eq!(server.closed().await, CloseReason::Here { code, reason });
+        let here = server.closed().await;
+        assert_eq!(here, CloseReason::Here { code, reason: reason.clone() });
+        assert_eq!(here.fault(), Some(reason.as_str()), "the handler can log it");
     }
 }
 

@@ -10,7 +10,6 @@ use jedlik_protocol::gossip::MemberRecord;
 use tracing::{info, warn};
 
 use crate::error::NodeError;
-use crate::news;
 use crate::node::{EmptyDirectory, Ending};
 use crate::notes::Note;
 
@@ -18,7 +17,7 @@ use super::MembershipTask;
 
 impl MembershipTask {
     pub(super) fn note(&mut self, event: News) {
-        news::log(&event);
+        self.news.add(self.clock.now().mono_us, &event);
         match event {
             News::Left => self.end(Ending::Left),
             News::Fenced { layout, forced } => {
