@@ -10,12 +10,13 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord, Status};
-use jedlik_protocol::{Digest, Incarnation, LayoutId, Now};
+use jedlik_protocol::{Digest, LayoutId, Now};
 
 use crate::Membership;
 use crate::acceptable::check_relayed;
 use crate::knowledge::{Knowledge, KnowledgeChange, age};
 use crate::layout_history::ActiveLayout;
+use crate::lives::rivals::is_of_another;
 use crate::machine::NodePhase;
 use crate::output::{Destination, Event, Output};
 
@@ -75,7 +76,7 @@ impl Membership {
         match gossip {
             Gossip::Offer(record, digest, wall_ms) => {
                 let differs = self.clocks.hear(now, from, wall_ms);
-                self.take_offer(now, from, *record, digest);
+                self.take_offer(now, from, &record, digest);
                 self.read_clock(now, from, differs);
             }
             Gossip::Same => self.detector.answered(now.mono_us, from),
@@ -129,12 +130,11 @@ impl Membership {
         }
     }
 
-    fn take_offer(&mut self, now: Now, from: NodeId, record: MemberRecord, digest: Digest) {
+    fn take_offer(&mut self, now: Now, from: NodeId, record: &MemberRecord, digest: Digest) {
         let is_strange = !self.detector.is_up(from);
         if record.node == from {
-            let life = record.life.incarnation;
-            self.merge(now, from, Delta { members: vec![record], ..Delta::default() });
-            self.tell_of_its_rival(from, life);
+            self.merge(now, from, Delta { members: vec![record.clone()], ..Delta::default() });
+            self.tell_of_its_rival(record);
         }
         if self.digest() == digest {
             self.send(from, Gossip::Same);
@@ -148,12 +148,13 @@ impl Membership {
         self.send(from, Gossip::Differ(self.known.summary()));
     }
 
-    /// Tells a process that another life of its node is the one remembered. All messages to the node go to that
-    /// life's address, so that this process would never hear of it, and would take all others to be dead.
-    fn tell_of_its_rival(&mut self, from: NodeId, life: Incarnation) {
+    /// Tells a process, which says `own` of itself, that the record remembered of its node is that of another process.
+    /// All messages to the node go to that one's address, so that this process would never hear of it, and would take
+    /// all others to be dead.
+    fn tell_of_its_rival(&mut self, own: &MemberRecord) {
+        let from = own.node;
         let held = self.known.members().get(&from);
-        let other =
-            held.filter(|held| held.life.incarnation != life && from != self.config.me.node);
+        let other = held.filter(|held| from != self.config.me.node && is_of_another(held, own));
         if let Some(other) = other {
             // The process may have lost its disk and know nobody: of an unknown node it takes only who that is.
             for record in [self.config.me.clone(), other.clone()] {

@@ -16,7 +16,7 @@ use crate::view::Past;
 
 mod asking;
 mod belief;
-mod rivals;
+pub(crate) mod rivals;
 mod superseded;
 
 #[cfg(test)]
@@ -82,11 +82,12 @@ impl Lineage {
         }
     }
 
-    /// Whether the directory accounts for the life that wrote this record, up to the tick in it.
+    /// Whether the directory accounts for the life that wrote this record, up to the tick in it. Where an admin has
+    /// ended the life in its favour, what it lacks of that is given up: it may have been its own, which ran twice.
     fn knows(&self, record: &MemberRecord) -> bool {
         let Life { incarnation, tick, .. } = record.life;
         let followed = self.ticks.get(&incarnation).is_none_or(|followed| tick <= *followed);
-        self.lives.contains(&incarnation) && followed
+        self.lives.contains(&incarnation) && (followed || self.ousts.contains(&incarnation))
             || record.generation <= self.accounted_generation
     }
 }

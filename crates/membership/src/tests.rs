@@ -8,6 +8,7 @@ mod rivals;
 mod saving;
 mod scenarios;
 mod strangers;
+mod twins;
 
 use alloc::format;
 use alloc::string::String;

@@ -11,6 +11,7 @@ use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::{Gossip, MemberRecord, Status};
 use jedlik_protocol::{Incarnation, LayoutId, Now};
 
+use super::rivals::is_of_another;
 use super::{
     ASKED_MEMBERS, ASKED_SEEDS, DISPUTED_INTERVAL_US, GRACE_US, LAST_INTERVAL_US, LifeStage,
     NO_LAYOUT_LIMIT_US, PROBE_INTERVAL_US, PROBE_LIMIT_US,
@@ -75,7 +76,9 @@ impl Membership {
 
     /// Answers a node that has just started and asks what is remembered of it.
     pub(crate) fn take_recall(&mut self, now: Now, from: NodeId, record: &MemberRecord) {
-        if record.node != from || record.life.incarnation == self.config.me.life.incarnation {
+        // A question of its own comes back where one of its seeds is itself.
+        let is_own = from == self.config.me.node && !is_of_another(record, &self.config.me);
+        if record.node != from || is_own {
             return;
         }
         let layout = self.known.history().newest_id();
@@ -118,7 +121,7 @@ impl Membership {
             return;
         }
         if from == self.config.me.node {
-            if let Some(record) = record.filter(|record| record.life.incarnation != me) {
+            if let Some(record) = record.filter(|record| is_of_another(record, &self.config.me)) {
                 self.meet_rival(now, record);
             }
             return;

@@ -1,6 +1,7 @@
 //! Records of this node that it did not write: earlier lives, and processes that run beside it.
 //!
-//! Invariant: two processes of one node that know of one another both coordinate nothing.
+//! Invariant: two processes of one node that know of one another both coordinate nothing. Two processes of one life (a
+//! machine that was copied while it ran) are told apart by their records: only one process writes the record of a life.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -13,15 +14,30 @@ use jedlik_protocol::gossip::{Life, MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
 use super::LifeStage;
+use super::superseded::Absence;
 use crate::Membership;
 use crate::knowledge::age;
 use crate::output::{Destination, Event, Output};
+
+/// Whether a record was written by another process of the node than the one that says `own` of itself: in another life,
+/// at another address, later, or at the same time with another progress.
+pub(crate) fn is_of_another(found: &MemberRecord, own: &MemberRecord) -> bool {
+    let says_otherwise = (found.life, found.load) != (own.life, own.load);
+    found.life.incarnation != own.life.incarnation
+        || found.address != own.address
+        || age(found) > age(own)
+        || age(found) == age(own) && says_otherwise
+}
 
 impl Membership {
     /// Takes a record of this node that others hold.
     pub(crate) fn recollect(&mut self, now: Now, found: &MemberRecord) {
         let me = &self.config.me;
         let mine = me.life.incarnation;
+        if !is_of_another(found, me) {
+            return;
+        }
+        let is_of_this_life = found.life.incarnation == mine;
         let is_aware = found.life.rival.is_some_and(|rival| rival.incarnation == mine);
         let is_newer = age(found) > age(me);
         if self.is_ousted_by(found) {
@@ -29,7 +45,7 @@ impl Membership {
         }
         match self.lives.stage {
             LifeStage::Over => {}
-            _ if is_aware => self.meet_rival(now, found),
+            _ if is_aware || is_of_this_life => self.meet_rival(now, found),
             LifeStage::Asking | LifeStage::Probing { .. } => self.lives.note(found, mine),
             LifeStage::Disputed if self.is_from_before_a_decision(found) => {
                 self.end_for(Event::Forgotten(Box::new(found.clone())));
@@ -86,6 +102,10 @@ impl Membership {
                 self.outdo(found);
             }
             return;
+        }
+        if rival.incarnation == self.config.me.life.incarnation {
+            let is_behind = found.life.tick > self.config.me.life.tick;
+            self.weigh_absence(|absence| absence.note_one_life(is_behind));
         }
         self.lives.stage = LifeStage::Disputed;
         self.lives.speaks = true;
@@ -149,9 +169,13 @@ impl Membership {
     /// Takes a node's word on how long it has known of another process in this one's place. The directory has to
     /// remember the verdict: of a process that is started again nobody can tell it.
     pub(super) fn hear_of_absence(&mut self, superseded_ms: Option<u64>) {
+        self.weigh_absence(|absence| absence.hear(superseded_ms));
+    }
+
+    fn weigh_absence(&mut self, hear: impl FnOnce(&mut Absence)) {
         let life_ms = self.config.me.message_life_ms.into();
         let before = self.lives.absence.is_long(life_ms);
-        self.lives.absence.hear(superseded_ms);
+        hear(&mut self.lives.absence);
         let outlived = self.lives.absence.is_long(life_ms);
         if let Some(outlived) = outlived.filter(|_| outlived != before) {
             self.outputs.push_back(Output::Event(Event::Absent { outlived }));
@@ -168,10 +192,10 @@ impl Membership {
         }
     }
 
-    /// Rewrites this node's record to be newer than one that it did not write.
+    /// Rewrites this node's record to be newer than one that it did not write. One that is as old is of the same life.
     pub(super) fn outdo(&mut self, found: &MemberRecord) {
         let me = &mut self.config.me;
-        if age(found) > age(me) {
+        if age(found) >= age(me) {
             (me.generation, me.version) = (found.generation, found.version);
             self.rewrite(|_| {});
         }

@@ -45,6 +45,9 @@ pub(crate) struct Absence {
     /// Whether any node has answered since there is a rival.
     heard: bool,
     shortest_ms: Option<u64>,
+    /// Whether the other process is one of the same life that had come further when it was found. No node can tell
+    /// two such processes apart, or say since when it has done without this one.
+    is_behind: bool,
     /// Verdict of an earlier process of this directory that found the rival: of this process nobody can tell the
     /// absence.
     before: Option<bool>,
@@ -63,6 +66,11 @@ impl Absence {
         self.shortest_ms = self.shortest_ms.into_iter().chain(superseded_ms).min();
     }
 
+    /// Notes that the other process is one of the same life, and whether this one `is_behind` it.
+    pub(crate) fn note_one_life(&mut self, is_behind: bool) {
+        self.is_behind |= is_behind;
+    }
+
     /// Whether any node has answered.
     pub(crate) fn is_known(&self) -> bool {
         self.heard
@@ -73,7 +81,7 @@ impl Absence {
     pub(crate) fn is_long(&self, message_life_ms: u64) -> Option<bool> {
         // Half of what a collection takes, so that clocks may run at somewhat different rates.
         let is_long = self.shortest_ms.is_some_and(|ms| ms >= 5 * message_life_ms);
-        self.before.or(self.heard.then_some(is_long))
+        self.before.or(self.heard.then_some(is_long || self.is_behind))
     }
 }
 
@@ -114,6 +122,18 @@ mod tests {
             let mut absence = Absence::default();
             answers.iter().for_each(|answer| absence.hear(*answer));
             assert_eq!((absence.is_known(), absence.is_long(100)), (long.is_some(), long));
+        }
+    }
+
+    #[test]
+    fn who_is_behind_another_process_of_its_life_may_have_been_out_for_long() {
+        for (is_behind, answer) in [(false, None), (true, None), (true, Some(0))] {
+            let mut absence = Absence::default();
+            absence.note_one_life(is_behind);
+            assert_eq!(absence.is_long(100), None, "another node has to be there");
+            absence.note_one_life(false);
+            absence.hear(answer);
+            assert_eq!(absence.is_long(100), Some(is_behind), "what was found first counts");
         }
     }
 

@@ -10,15 +10,16 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord, Rival};
 
 use super::{address, at, config};
 use crate::chance::Chance;
 use crate::{Config, Destination, Event, Lineage, Membership, Output};
 
-/// Number from which on nodes are second processes with one identity.
-const TWINS: u64 = 10_000;
+/// Number from which on places are those of second processes with one identity.
+pub(crate) const TWINS: u64 = 10_000;
 
+/// Message between two processes, each of which has a place of its own.
 struct Message {
     from: u64,
     to: u64,
@@ -42,6 +43,8 @@ pub(crate) struct Cluster {
     /// Nodes that are in the cluster's configuration as seeds.
     pub(crate) seeds: Vec<u64>,
     in_flight: BTreeMap<(u64, u64), Message>,
+    /// Place from which the message came that is being handled.
+    caller: Option<u64>,
     sent: u64,
     pub(crate) now_us: u64,
     chance: Chance,
@@ -68,6 +71,7 @@ impl Cluster {
             lives: 0,
             seeds: vec![1],
             in_flight: BTreeMap::new(),
+            caller: None,
             sent: 0,
             now_us: 1_000_000,
             chance: Chance::new([seed; 32]),
@@ -89,7 +93,8 @@ impl Cluster {
     pub(crate) fn start(&mut self, node: u64) {
         let starts = self.starts.entry(node).or_default();
         *starts += 1;
-        let mut config: Config = config(node);
+        let mut config: Config = config(node % TWINS);
+        config.me.address = address(node);
         config.me.generation = *starts;
         self.lives += 1;
         config.me.life = Life::new(Incarnation(1_000_000 + self.lives));
@@ -142,6 +147,48 @@ impl Cluster {
         let stored = self.disks.get(&of).cloned();
         self.machines.insert(twin, Membership::new(at(self.now_us), config, stored));
         self.carry_out(twin);
+    }
+
+    /// Goes on with a running process twice, as with a machine that is resumed twice from one snapshot: the second
+    /// process has all that the first one has, disk included, and a place of its own. It says that it listens there
+    /// unless it `shares` the address.
+    pub(crate) fn resume_twice(&mut self, node: u64, shares: bool) -> u64 {
+        let twin = node + TWINS;
+        let copy = self.copy(node);
+        self.put_back(twin, copy);
+        let mut machine = self.machines[&node].clone();
+        if !shares {
+            machine.config.me.address = address(twin);
+        }
+        self.machines.insert(twin, machine);
+        self.carry_out(twin);
+        twin
+    }
+
+    /// Notes in the directory which rival this process has found.
+    pub(crate) fn note_rival(&mut self, place: u64) {
+        let rival = self.machines[&place].config.me.life.rival;
+        self.lineages.get_mut(&place).expect("it was started").rival = rival;
+    }
+
+    /// Decides for the process at this place as an admin does, and starts it again as its directory then says.
+    pub(crate) fn keep(&mut self, place: u64) -> Result<Rival, Failure> {
+        let at = self.machines[&place].config.me.address;
+        let AdminResponse::Kept(rival) = self.admin(place, &AdminRequest::Keep { address: at })?
+        else {
+            panic!("a decision is answered with what it ends");
+        };
+        let lineage = self.lineages.get_mut(&place).expect("it was started");
+        lineage.rival = None;
+        if !lineage.lives.contains(&rival.incarnation) {
+            lineage.lives.push(rival.incarnation);
+        }
+        lineage.ousts.push(rival.incarnation);
+        lineage.lost = true;
+        self.kill(place);
+        self.start(place);
+        self.with(place, |_| ());
+        Ok(rival)
     }
 
     /// Ends a node as a crash does.
@@ -283,24 +330,30 @@ impl Cluster {
     fn send(&mut self, from: u64, to: Destination, gossip: Gossip) {
         let to = match to {
             Destination::Node(node, at) => {
-                assert_eq!(at, address(node.0));
-                node.0
+                assert_eq!(u64::from(at.port()) % TWINS, node.0);
+                self.listens(u64::from(at.port()))
             }
-            Destination::Seed(at) => u64::from(at.port()),
-            Destination::Caller(node) => node.0,
+            Destination::Seed(at) => self.listens(u64::from(at.port())),
+            Destination::Caller(node) => {
+                let caller =
+                    self.caller.expect("a caller is answered while its message is handled");
+                assert_eq!(caller % TWINS, node.0);
+                caller
+            }
         };
-        let to = if self.machines.contains_key(&(to + TWINS)) && self.chance.below(2) == 0 {
-            to + TWINS
-        } else {
-            to
-        };
-        let from = from % TWINS;
         let lost = self.chance.below(100) < self.loss_percent;
         let arrives_us = self.now_us + 100 + self.chance.below(self.delay_us);
         if !lost && !self.cut.contains(&(from.min(to), from.max(to))) {
             self.sent += 1;
             self.in_flight.insert((arrives_us, self.sent), Message { from, to, gossip });
         }
+    }
+
+    /// Returns the place of the process that gets what is sent to a port: either of two that share it, by chance.
+    fn listens(&mut self, port: u64) -> u64 {
+        let twin = self.machines.get(&(port + TWINS));
+        let shares = twin.is_some_and(|twin| twin.config.me.address == address(port));
+        if shares && self.chance.below(2) == 0 { port + TWINS } else { port }
     }
 
     /// Lets the next event happen.
@@ -319,10 +372,12 @@ impl Cluster {
                 self.now_us = self.now_us.max(at_us);
                 let now = at(self.now_us);
                 if self.machines.contains_key(&message.to) {
-                    let from = NodeId(message.from);
+                    let from = NodeId(message.from % TWINS);
+                    self.caller = Some(message.from);
                     self.with(message.to, |machine| {
                         machine.handle_gossip(now, from, message.gossip);
                     });
+                    self.caller = None;
                 }
             }
         }
