@@ -26,6 +26,8 @@ use crate::pool::{Pool, Share};
 /// Largest number of shards that a new directory gets unless its configuration says more.
 const SHARDS_DEFAULT_MAX: usize = 16;
 
+/// Number of damaged parts of one journal that are logged each; the rest are counted.
+const REGIONS_LOGGED: usize = 8;
 /// Size of the burst that a shard takes however many shards there are, in bytes: two of the largest values.
 const BURST_LEAST_BYTES: usize = LARGE_AT_ONCE_BYTES / LARGE_AT_ONCE * 2;
 
@@ -313,7 +315,7 @@ fn log_recovery(shard: u16, recovery: &Recovery) {
     if *records > 0 || *torn_bytes > 0 {
         info!(shard, records, segments, torn_bytes, "replayed the journal");
     }
-    for region in damaged {
+    for region in damaged.iter().take(REGIONS_LOGGED) {
         warn!(
             shard,
             segment = region.segment,
@@ -322,6 +324,11 @@ fn log_recovery(shard: u16, recovery: &Recovery) {
             records = region.records,
             "a part of the journal is damaged; its records come back from the other replicas"
         );
+    }
+    let others = damaged.get(REGIONS_LOGGED..).unwrap_or_default();
+    if !others.is_empty() {
+        let records: u64 = others.iter().map(|region| region.records).sum();
+        warn!(shard, parts = others.len(), records, "so are other parts of the journal");
     }
 }
 

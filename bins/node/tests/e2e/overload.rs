@@ -93,7 +93,11 @@ async fn flood(hose: &mut Hose, client: usize) -> Outcome {
     for round in 0..size("JEDLIK_FLOOD_ROUNDS", 2) {
         let first = (client * 1_000 + round) * AT_ONCE;
         let keys: Vec<Key> = (first..first + AT_ONCE).map(|number| key("flood", number)).collect();
-        let requests = keys.iter().zip(first..).map(|(key, number)| put(key, number)).collect();
+        let requests = keys
+            .iter()
+            .zip(first..)
+            .map(|(key, number)| put(key, number, Quorum::Default))
+            .collect();
         for (key, (answer, took)) in keys.into_iter().zip(hose.ask(requests).await) {
             match answer {
                 ClientResponse::Put(_) => outcome.done.push((key, took)),
@@ -109,7 +113,8 @@ async fn flood(hose: &mut Hose, client: usize) -> Outcome {
     outcome
 }
 
-fn put(key: &Key, number: usize) -> ClientRequest {
+/// Returns a put of a value, with the quorum `w`.
+pub(crate) fn put(key: &Key, number: usize, w: Quorum) -> ClientRequest {
     ClientRequest::Put(PutRequest {
         key: key.clone(),
         content: Content::Value(Blob::from(vec![b'x'; VALUE_BYTES])),
@@ -117,7 +122,7 @@ fn put(key: &Key, number: usize) -> ClientRequest {
         write_id: WriteId(number as u128 + 1),
         ttl_ms: None,
         n: None,
-        w: Quorum::Default,
+        w,
         pw: Quorum::Default,
         dw: Quorum::Default,
         timeout_ms: ANSWER_LIMIT.as_millis() as u32,

@@ -286,14 +286,15 @@ fn admin_is_sent_to_another_node(cluster: &Cluster, index: usize) {
 }
 
 /// Process that keeps a node's small disk full, whatever the node removes from it.
-struct Full {
+pub(crate) struct Full {
     file: PathBuf,
     stop: mpsc::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Full {
-    fn keep(node: &Node) -> Self {
+    /// Begins to fill the disk of a running node.
+    pub(crate) fn keep(node: &Node) -> Self {
         let data = node.folder.join("data");
         let file = PathBuf::from(format!("/proc/{}/root{}/filler", node.pid(), data.display()));
         let mut filler = File::create(&file).unwrap();
@@ -310,7 +311,8 @@ impl Full {
         Self { file, stop, thread }
     }
 
-    fn free(self) {
+    /// Gives all the room back.
+    pub(crate) fn free(self) {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap();
         fs::remove_file(self.file).unwrap();

@@ -12,7 +12,7 @@ use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::{
     ClusterId, Durability, EncodedRecord, Incarnation, Key, Now, PlacedKey, Record, StoredRecord,
 };
-use jedlik_replica::{BudgetSettings, Config, Replica, ShardPast, Tuning};
+use jedlik_replica::{BudgetSettings, Config, Replica, ShardPast, StorageFault, Tuning};
 use jedlik_storage::{
     Completed, Completion, HintMark, HintRow, HintRows, HintTotals, MemoryStore, RangePage,
     RangeQuery, Shard, ShardIdentity, ShardOptions, Store, StoreError, Writes,
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use super::{Ended, ShardDriver, ShardEnvironment, ShardLimits, VOTES, keeping};
 use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{InboxLimits, inbox};
+use crate::lines::lines_of;
 use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::presence::Presence;
@@ -252,6 +253,32 @@ fn while_the_disk_does_not_finish_what_was_lost_of_votes_loads_go_on_and_nothing
     let after = [bench.hear(now), bench.hear(now)];
     assert!(after.contains(&7) && after.contains(&keeping::TICKET), "{after:?}");
     assert_eq!(bench.kept().as_deref(), Some(b"none of partition 4".as_slice()));
+}
+
+#[test]
+fn room_that_comes_and_goes_and_pages_that_can_not_be_read_have_a_line_as_they_begin_and_one_as_they_end()
+ {
+    let mut bench = Bench::new();
+    let start = bench.driver.around.clock.now();
+    let after = |second: u64| Now { mono_us: start.mono_us + second * 1_000_000, ..start };
+    let full = StoreError::NearlyFull { free_bytes: 1, reserve_bytes: 2 };
+    let lines = lines_of(|| {
+        for second in 0..50 {
+            bench.driver.note_no_room(after(second), &full);
+            bench.driver.note_unreadable(after(second), &StorageFault::Overloaded);
+            bench.driver.watch_disk(after(second));
+        }
+        bench.driver.watch_disk(after(200));
+    });
+    let texts = [
+        "records and hints are refused",
+        "a page of records can't be read",
+        "there is room on the disk again",
+        "no page of records was unreadable",
+    ];
+    assert_eq!(lines.len(), texts.len(), "{lines:#?}");
+    let has = |(line, text): (&String, &str)| line.contains(text);
+    assert!(lines.iter().zip(texts).all(has), "{lines:#?}");
 }
 
 #[test]

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_protocol::{ClusterId, Incarnation};
-use jedlik_storage::{DataDir, Identity, ShardFolder, ShardIdentity, ShardOptions};
+use jedlik_storage::{
+    DamagedRegion, DataDir, Identity, Recovery, ShardFolder, ShardIdentity, ShardOptions,
+};
 use tempfile::tempdir;
 
-use super::ShardSource;
+use super::{REGIONS_LOGGED, ShardSource, log_recovery};
 use crate::config::Engine;
 use crate::inbox::{InboxLimits, inbox};
+use crate::lines::lines_of;
 use crate::pool::Pool;
 
 fn source(dir: &DataDir) -> ShardSource {
@@ -62,4 +65,18 @@ fn nothing_is_put_in_the_place_of_a_data_directory_that_is_gone() {
     let refused = source.open_again().err().unwrap();
     assert!(refused.to_string().contains("node.toml"), "{refused}");
     assert!(!place.path().exists());
+}
+
+#[test]
+fn of_a_journal_that_is_damaged_in_many_places_the_first_are_logged_and_the_rest_counted() {
+    let damaged = (0..100).map(|offset_bytes| DamagedRegion {
+        segment: "segment".into(),
+        offset_bytes,
+        length_bytes: 1,
+        records: 2,
+    });
+    let recovery = Recovery { damaged: damaged.collect(), ..Recovery::default() };
+    let lines = lines_of(|| log_recovery(3, &recovery));
+    assert_eq!(lines.len(), REGIONS_LOGGED + 1, "{lines:#?}");
+    assert!(lines[REGIONS_LOGGED].contains("parts=92 records=184"), "{lines:#?}");
 }
