@@ -1,7 +1,12 @@
-//! A small disk that outlives the processes on it, to see what is left on a full disk when its node is killed.
+//! A small disk that outlives the processes on it: what is left on a full disk when its node is killed, and what a
+//! read-only or a frozen disk costs.
+//!
+//! Tests that mount a file need root, and are skipped for other users. Those that mount memory are skipped where nobody
+//! may make a namespace of users. In CI, with root, none may be skipped.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -9,9 +14,11 @@ use jedlik_client::Client;
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
+use crate::node::Node;
 use crate::observer::{Observer, key};
 use crate::refusals::can_mount;
 use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
+use crate::tools::leave_out;
 
 /// Shell script that mounts a small disk in a private mount namespace, and keeps it until its input ends.
 const HOLD: &str = "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" && echo mounted && cat >/dev/null";
@@ -71,7 +78,7 @@ impl Drop for HeldDisk {
 #[test]
 fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and_heals() {
     if !can_mount() {
-        eprintln!("skipped: this system lets nobody mount a small disk in a namespace");
+        leave_out("this system lets nobody mount a small disk in a namespace");
         return;
     }
     let mut disk = None;
@@ -165,7 +172,7 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     assert!(cluster.nodes[2].stop().success());
     let (file, data) = (cluster.path("disk"), cluster.nodes[2].folder.join("data"));
     let Some((mut holder, device)) = mount_file(&file, &data) else {
-        eprintln!("skipped: this system lets nobody mount a file system from a file");
+        leave_out("this system lets nobody mount a file system from a file");
         return;
     };
     let process = holder.id().to_string();
@@ -200,6 +207,8 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     assert!(cluster.nodes[2].is_running());
 
     cluster.kill(2);
+    let seeds = cluster.seeds_but(2);
+    refused_on_read_only(&mut cluster.nodes[2], &seeds);
     let mended = Command::new("nsenter")
         .args(["--mount", "--target", &process, "sh", "-c", MEND_FILE, "sh"])
         .args([&file, &data])
@@ -210,6 +219,15 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     cluster.kill(2);
     drop(holder.stdin.take());
     holder.wait().unwrap();
+}
+
+/// Asserts that a start on a read-only disk is refused, and says why.
+fn refused_on_read_only(node: &mut Node, seeds: &[SocketAddr]) {
+    let before = node.log().len();
+    let status = node.start_in_vain(seeds);
+    let said = node.log().split_off(before);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("data/lock failed: Read-only file system"), "{said}");
 }
 
 /// Freeze of a file system until this is dropped: writers wait in their system calls.
@@ -257,7 +275,7 @@ fn a_disk_that_finishes_no_write_costs_the_node_its_copies_and_neither_gets_nor_
     assert!(cluster.nodes[2].stop().success());
     let (file, data) = (cluster.path("disk"), cluster.nodes[2].folder.join("data"));
     let Some((mut holder, _)) = mount_file(&file, &data) else {
-        eprintln!("skipped: this system lets nobody mount a file system from a file");
+        leave_out("this system lets nobody mount a file system from a file");
         return;
     };
     cluster.nodes[2].mounts_of = Some(holder.id());
