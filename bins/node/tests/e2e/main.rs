@@ -44,6 +44,7 @@ mod dumps;
 mod examples;
 mod flood;
 mod forged;
+mod forwarded;
 mod full_disk;
 mod grow;
 mod held_disk;
