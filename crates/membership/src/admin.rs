@@ -32,6 +32,9 @@ impl Membership {
         now: Now,
         request: &AdminRequest,
     ) -> Result<AdminResponse, Failure> {
+        if alters_the_cluster(request) {
+            self.lives.check_may_speak_for_the_cluster()?;
+        }
         let response = match request {
             AdminRequest::Status => AdminResponse::Status(self.status(now)),
             AdminRequest::Layouts => AdminResponse::Layouts(
@@ -114,6 +117,15 @@ impl Membership {
             )));
         }
         Ok(())
+    }
+}
+
+/// Whether a request changes what all nodes are to agree on.
+fn alters_the_cluster(request: &AdminRequest) -> bool {
+    match request {
+        AdminRequest::Stage { dry_run, .. } | AdminRequest::Commit { dry_run, .. } => !dry_run,
+        AdminRequest::Unstage { .. } | AdminRequest::BucketSet { .. } => true,
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{Gossip, Life, MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
@@ -184,6 +185,20 @@ impl Lives {
     /// Whether it is not known yet what others remember of this node.
     pub(crate) fn is_asking(&self) -> bool {
         matches!(self.stage, LifeStage::Asking | LifeStage::Probing { .. })
+    }
+
+    /// Refuses changes of the cluster by a process that may know an old state of it: its directory may be an earlier
+    /// copy, and what it commits on top of that would be a rival of what the others have committed since.
+    pub(crate) fn check_may_speak_for_the_cluster(&self) -> Result<(), Failure> {
+        let why = if self.stage == LifeStage::Over {
+            "this process ends, or starts again with another directory; ask another node"
+        } else if self.is_asking() && !self.told {
+            "this node has just started and has not heard yet what the others remember; ask another one, or this one \
+             again in a moment"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(ErrorCode::NotReady, why))
     }
 
     /// Whether a message may leave now.

@@ -103,9 +103,12 @@ impl Membership {
             }
             return;
         }
+        if self.lives.is_asking() {
+            self.lives.absence = Absence::of_unknown_length();
+        }
         if rival.incarnation == self.config.me.life.incarnation {
             let is_behind = found.life.tick > self.config.me.life.tick;
-            self.weigh_absence(|absence| absence.note_one_life(is_behind));
+            self.lives.absence.note_one_life(is_behind);
         }
         self.lives.stage = LifeStage::Disputed;
         self.lives.speaks = true;
@@ -115,6 +118,9 @@ impl Membership {
         }
         self.rewrite(|me| me.life.rival = Some(rival));
         self.outputs.push_back(Output::Event(Event::Rival(rival)));
+        if let Some(outlived) = self.lives.absence.is_long(self.config.me.message_life_ms.into()) {
+            self.outputs.push_back(Output::Event(Event::Absent { outlived }));
+        }
         self.tell_to_serve();
         self.spread(now);
         self.ask_whether_it_runs(rival.address);
@@ -169,13 +175,9 @@ impl Membership {
     /// Takes a node's word on how long it has known of another process in this one's place. The directory has to
     /// remember the verdict: of a process that is started again nobody can tell it.
     pub(super) fn hear_of_absence(&mut self, superseded_ms: Option<u64>) {
-        self.weigh_absence(|absence| absence.hear(superseded_ms));
-    }
-
-    fn weigh_absence(&mut self, hear: impl FnOnce(&mut Absence)) {
         let life_ms = self.config.me.message_life_ms.into();
         let before = self.lives.absence.is_long(life_ms);
-        hear(&mut self.lives.absence);
+        self.lives.absence.hear(superseded_ms);
         let outlived = self.lives.absence.is_long(life_ms);
         if let Some(outlived) = outlived.filter(|_| outlived != before) {
             self.outputs.push_back(Output::Event(Event::Absent { outlived }));

@@ -60,6 +60,12 @@ impl Absence {
         Self { before: Some(outlived.unwrap_or(true)), ..Self::default() }
     }
 
+    /// Makes the absence of a process that found its rival as it started: no other node has confirmed that its
+    /// directory accounts for every life, so the directory may be a copy of any age.
+    pub(crate) fn of_unknown_length() -> Self {
+        Self::judged(None)
+    }
+
     /// Takes an answer, with the time for which its author has known of another process if it can say.
     pub(crate) fn hear(&mut self, superseded_ms: Option<u64>) {
         self.heard = true;

@@ -609,6 +609,62 @@ fn one_that_was_started_again_since_it_found_a_rival_goes_by_how_long_it_was_out
 }
 
 #[test]
+fn one_that_finds_a_rival_as_it_starts_may_have_an_old_directory_whatever_others_can_say_of_it() {
+    for (confirmed, outlived) in [(false, true), (true, false)] {
+        let config = crate::tests::config(3);
+        let members = [crate::tests::record(2)].into();
+        let stored = Delta { members, ..Delta::default() };
+        let mut node = Membership::new(crate::tests::at(0), config, Some(stored));
+        if confirmed {
+            answer(&mut node, None);
+            node.handle_timeout(crate::tests::at(10 * SECOND));
+            assert_eq!(node.lives.stage, super::LifeStage::Known);
+        }
+        let rival = MemberRecord {
+            life: Life::new(Incarnation(77)),
+            generation: 9,
+            address: crate::tests::address(9),
+            ..crate::tests::record(3)
+        };
+        node.handle_gossip(crate::tests::at(1), NodeId(3), Gossip::Recall(Box::new(rival)));
+        assert_eq!(node.lives.stage, super::LifeStage::Disputed);
+        // Nobody has ever known this life in another one's place.
+        answer(&mut node, None);
+        let noted = |output: &Output| match output {
+            Output::Event(Event::Absent { outlived }) => Some(*outlived),
+            _ => None,
+        };
+        let outputs: Vec<Output> = core::iter::from_fn(|| node.poll_output()).collect();
+        assert_eq!(outputs.iter().find_map(noted), Some(outlived), "the directory remembers it");
+        node.keep(node.config.me.address).unwrap();
+        assert_eq!(decided(&mut node), Some(outlived), "confirmed: {confirmed}");
+    }
+}
+
+#[test]
+fn a_process_that_may_know_an_old_state_commits_nothing_on_top_of_it() {
+    use jedlik_protocol::admin::AdminRequest;
+    let commit = AdminRequest::Commit { plan: jedlik_protocol::Digest(0), lost: 0, dry_run: false };
+    let unstage = AdminRequest::Unstage { nodes: Vec::new() };
+    let set = AdminRequest::BucketSet { name: b"b"[..].into(), changes: Vec::new() };
+    let config = crate::tests::config(3);
+    let stored = Delta { members: [crate::tests::record(2)].into(), ..Delta::default() };
+    let mut node = Membership::new(crate::tests::at(0), config, Some(stored));
+    let refused = |node: &mut Membership| {
+        [&commit, &unstage, &set].map(|request| {
+            let refused = node.handle_admin(crate::tests::at(1), request).err();
+            refused.map(|failure| failure.code)
+        })
+    };
+    assert_eq!(refused(&mut node), [Some(ErrorCode::NotReady); 3], "others have yet to answer");
+    answer(&mut node, None);
+    node.handle_timeout(crate::tests::at(10 * SECOND));
+    assert_eq!(refused(&mut node)[1..], [None, None], "nothing is in the way any more");
+    node.end_for(Event::Forgotten(Box::new(crate::tests::record(3))));
+    assert_eq!(refused(&mut node), [Some(ErrorCode::NotReady); 3], "it is about to start again");
+}
+
+#[test]
 fn a_directory_that_names_a_rival_is_an_earlier_copy_where_others_remember_a_life_after_the_decision()
  {
     let life = |incarnation, rival| Life { rival, ..Life::new(Incarnation(incarnation)) };
