@@ -86,6 +86,8 @@ pub enum Bug {
     OldDirectoryTrusted,
     /// A start after a clean stop keeps the incarnation, which a copy of the directory keeps as well.
     ActorKeptAcrossStart,
+    /// A shard whose storage was opened anew goes on under the actors of the life before.
+    ActorKeptAcrossReopening,
     /// Two processes of one node go on coordinating puts when they know of one another.
     CloneCoordinates,
     /// A page of a scan shows records alone, without the hints of their keys.
@@ -138,6 +140,7 @@ pub const BUGS: &[Bug] = &[
     Bug::ComparedWithNonVoter,
     Bug::OldDirectoryTrusted,
     Bug::ActorKeptAcrossStart,
+    Bug::ActorKeptAcrossReopening,
     Bug::CloneCoordinates,
     Bug::ScanSkipsHints,
     Bug::LastWriteByArrival,

@@ -2,6 +2,8 @@
 //!
 //! Invariant: no answer to what was asked of peers or of storage before is taken for an answer to what is asked now.
 
+use jedlik_planted::{self as planted, Bug};
+
 use crate::{Config, Replica};
 
 impl Replica {
@@ -9,7 +11,11 @@ impl Replica {
     /// on where these end, and it keeps the clocks that this one has heard of peers.
     #[must_use]
     pub fn successor(self, config: Config) -> Self {
+        let life_before = self.config.incarnation;
         let mut next = Self::new(config);
+        if planted::on(Bug::ActorKeptAcrossReopening) {
+            next.config.incarnation = life_before;
+        }
         next.pending.continue_after(&self.pending);
         next.message_age = self.message_age;
         next

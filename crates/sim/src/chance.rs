@@ -30,6 +30,7 @@ pub(crate) enum Concern {
     Beliefs,
     Standstills,
     Doubts,
+    Storage,
 }
 
 /// Stream of random numbers for one concern, determined by the seed.

@@ -8,7 +8,7 @@ use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::gossip::Rival;
 
 use crate::breach::{Breach, Promise};
-use crate::node::{address, at_address, id, index};
+use crate::node::{Running, address, at_address, id, index};
 use crate::world::{Event, World};
 
 /// Time within which an admin attends to a node that has found a rival.
@@ -53,6 +53,20 @@ impl World {
         self.nodes.iter().any(|place| {
             place.index != place.identity && place.begun && !place.over && !original(place).over
         })
+    }
+
+    /// Returns the number of the first write that was begun when all nodes, and both processes of one node, knew that it
+    /// runs twice; `None` if some do not. Neither process's word counts then, so that later writes are where gets look.
+    pub(crate) fn since_all_know_of_the_clone(&mut self) -> Option<usize> {
+        let victim = id(self.plan.setting.victim);
+        let knows = |running: &Running| running.membership.view().rival(victim).is_some();
+        let all_know = || self.nodes.iter().filter_map(|place| place.running.as_ref()).all(knows);
+        if !self.runs_twice() || !all_know() {
+            self.damage.twice_since = None;
+        } else if self.damage.twice_since.is_none() {
+            self.damage.twice_since = Some(self.history.writes_begun());
+        }
+        self.damage.twice_since
     }
 
     /// Starts a copy of a node's directory at another address. Whichever of the two processes ends, the writes that it

@@ -73,6 +73,12 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
+    /// Keeps those records and hints for which `is_readable` says so.
+    pub(crate) fn retain(&mut self, mut is_readable: impl FnMut() -> bool) {
+        self.records.retain(|_, _| is_readable());
+        self.hints.retain(|_, _| is_readable());
+    }
+
     /// Applies one operation to the contents.
     pub(crate) fn carry_out(&mut self, operation: &DiskOperation) {
         match operation {

@@ -13,7 +13,8 @@ use jedlik_protocol::{Now, Quorum};
 use jedlik_replica::Holding;
 
 use crate::breach::{Breach, Promise};
-use crate::node::{Node, SPOKEN, calendar_ms};
+use crate::clock::calendar_ms;
+use crate::node::{Node, SPOKEN};
 use crate::outage::OutageState;
 use crate::plan::{BucketPlan, Quorums};
 use crate::world::{Event, World, key_index};

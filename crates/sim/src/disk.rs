@@ -84,6 +84,10 @@ pub(crate) struct Disk {
     pub(crate) votes: Option<Vec<u8>>,
     /// Rows of partitions without votes on their way to the disk.
     keeping: Keeping,
+    /// Row that said of votes that they are lost and had not reached the disk as the storage ended.
+    unkept: Option<Vec<u8>>,
+    /// Number of times that the storage was opened or ended; a step of another time is not this one's.
+    pub(crate) opening: u32,
     /// Whether the engine reports a lost past, until the row says of which partitions.
     pub(crate) lost_past: bool,
     /// Records of an earlier copy of the directory, which was set aside.

@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
+use jedlik_protocol::Now;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
-use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Now, Stamp};
+use jedlik_protocol::peer::PeerRequest;
 use jedlik_replica::{Counter, Input, Output, dispute_over, dispute_with_peer};
 
+use crate::answers::{no_room, no_storage, not_ready};
 use crate::breach::{Breach, Promise};
 use crate::disk::{Completion, Step};
 use crate::network::IDLE_LIMIT_US;
@@ -67,6 +67,9 @@ impl World {
                 if let Some(Frame::ClientRequest { request, .. }) = self.read(&bytes) {
                     let Some(running) = self.running(node) else { return };
                     let disputed = dispute_over(&running.membership.view(), &request).is_some();
+                    if running.reopening {
+                        return self.refuse(node, origin, no_storage());
+                    }
                     if running.stopping || !running.serves || disputed {
                         return self.refuse_client(node, origin);
                     }
@@ -96,8 +99,12 @@ impl World {
                 let older = terms.layouts.newest < running.membership.view().layout_id();
                 let fenced =
                     !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
-                let origin = Origin::Peer { node: from, id: call, epoch, stale: older && fenced };
                 let is_new = matches!(request, PeerRequest::Forward(_));
+                let stale = older && fenced;
+                let origin = Origin::Peer { node: from, id: call, epoch, stale, forwarded: is_new };
+                if running.reopening {
+                    return self.refuse(node, origin, no_storage());
+                }
                 let view = running.membership.view();
                 let disputed = dispute_with_peer(&view, &request).is_some();
                 if running.stopping && is_new || !running.serves || disputed {
@@ -159,7 +166,7 @@ impl World {
 
     /// Tells the replica the totals of hints for others, where they have changed.
     fn tell_totals(&mut self, node: u8) {
-        if self.running(node).is_some() {
+        if self.running(node).is_some_and(|running| !running.reopening) {
             let totals = self.nodes[usize::from(node)].disk.take_totals();
             if !totals.is_empty() {
                 self.feed(node, Input::HintTotals(totals));
@@ -188,7 +195,8 @@ impl World {
     fn set_wake(&mut self, node: u8) {
         let place = &mut self.nodes[usize::from(node)];
         let Some(running) = &mut place.running else { return };
-        let dues = [running.replica.poll_timeout(), running.membership.poll_timeout()];
+        let replica_due = running.replica.poll_timeout().filter(|_| !running.reopening);
+        let dues = [replica_due, running.membership.poll_timeout()];
         let Some(due_us) = dues.into_iter().flatten().min() else { return };
         let at_us = place.clock.until(due_us).max(self.now_us + 1);
         if at_us < running.wake_us {
@@ -208,12 +216,18 @@ impl World {
         }
         self.schedule_disk(node, next);
         self.complete(node, done);
+        if step == Step::Kept
+            && let Some(running) = self.running(node)
+            && std::mem::take(&mut running.told_unkept)
+        {
+            self.feed(node, Input::VotesKept { kept: true });
+        }
     }
 
     fn schedule_disk(&mut self, node: u8, next: Option<(Step, u64)>) {
         if let Some((step, us)) = next {
-            let life = self.nodes[usize::from(node)].life;
-            self.after(us, Event::Disk { node, life, step });
+            let opening = self.nodes[usize::from(node)].disk.opening;
+            self.after(us, Event::Disk { node, opening, step });
         }
     }
 
@@ -226,7 +240,7 @@ impl World {
     /// Gives the replica one input and executes its outputs, and all outputs that follow from those.
     pub(crate) fn feed(&mut self, node: u8, input: Input) {
         let now = self.node_now(node);
-        let Some(running) = self.running(node) else { return };
+        let Some(running) = self.running(node).filter(|running| !running.reopening) else { return };
         let now = running.membership.agreed(now);
         running.replica.handle(now, input);
         while let Some(output) = self.running(node).and_then(|r| r.replica.poll_output()) {
@@ -315,45 +329,6 @@ impl World {
         self.log.say(self.now_us, Some(node), key, text);
     }
 
-    fn refuse_client(&mut self, node: u8, origin: Origin) {
-        self.answer_client(node, origin, ClientResponse::Failed(not_ready()));
-    }
-
-    fn refuse_peer(&mut self, node: u8, origin: Origin, failure: Failure) {
-        self.answer_peer(node, origin, (Stamp::UNTOLD, PeerResponse::Refused(failure)));
-    }
-
-    fn answer_peer(&mut self, node: u8, origin: Origin, (stamp, response): (Stamp, PeerResponse)) {
-        let Origin::Peer { node: to, id: call, epoch, stale } = origin else { return };
-        if stale && !matches!(response, PeerResponse::Refused(_)) {
-            let what = format!("n{} answers n{}", node + 1, to + 1);
-            self.breach.get_or_insert(Breach { promise: Promise::Fenced, key: None, what });
-        }
-        let stands = self.network.epoch(node, to) == epoch;
-        if stands {
-            self.check_page(node, (to, call), &response);
-        }
-        if !matches!(response, PeerResponse::Hashes(_)) {
-            self.say(node, || trace::response(to, &response));
-        }
-        if stands {
-            self.send(node, to, &Frame::PeerResponse { id: call, stamp, response });
-        }
-    }
-
-    fn answer_client(&mut self, node: u8, origin: Origin, response: ClientResponse) {
-        let Origin::Client { client, call } = origin else {
-            let response = PeerResponse::Forwarded(response);
-            return self.answer_peer(node, origin, (Stamp::UNTOLD, response));
-        };
-        self.say(node, || format!("answers c{client}: {}", trace::answer(&response)));
-        let frame = Frame::ClientResponse { id: call, layout: 0, response };
-        if let Some(delay_us) = self.network.client_delay() {
-            let bytes = frame.encode(SPOKEN).into_vec().into();
-            self.after(delay_us, Event::Answer { client, call, bytes });
-        }
-    }
-
     /// Sends a frame; returns false if the transport knows that it can't.
     pub(crate) fn send(&mut self, from: u8, to: u8, frame: &Frame) -> bool {
         let target = &self.nodes[usize::from(to)];
@@ -380,14 +355,6 @@ impl World {
             self.after(after_us, Event::Lost { node, peer, epoch });
         }
     }
-}
-
-fn not_ready() -> Failure {
-    Failure::new(ErrorCode::NotReady, "the node does not serve")
-}
-
-fn no_room() -> Failure {
-    Failure::new(ErrorCode::Storage, "too little of the disk is left")
 }
 
 impl Running {

@@ -69,13 +69,10 @@ impl World {
                 self.call_admin(node);
             }
             What::Clone(node) => self.begin_clone(node),
+            What::FailSync(node) => self.fail_sync(node),
+            What::SetAside(node) => self.set_storage_aside(node),
             What::Believe(node) => self.believe(node),
-            What::Rot(node, key) => {
-                let key = self.placed(key);
-                let rotted = self.nodes[usize::from(node)].disk.rot(&key);
-                self.damage.destroyed |= rotted;
-                self.damage.rotted |= rotted;
-            }
+            What::Rot(node, key) => self.rot(node, key),
             What::RotHints(node) => {
                 self.damage.destroyed |= self.nodes[usize::from(node)].disk.rot_hints();
             }
@@ -128,6 +125,7 @@ impl World {
                     self.resume(node);
                 }
             }
+            What::FailSync(node) | What::SetAside(node) => self.reopen(node),
             What::RotHints(node) => self.nodes[usize::from(node)].disk.read_hints_again(),
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full -= 1,
             What::NoRoom(node) => self.nodes[usize::from(node)].disk.condition.no_room -= 1,
@@ -151,6 +149,13 @@ impl World {
             | What::Disconnect(..)
             | What::ClockJump(..) => {}
         }
+    }
+
+    fn rot(&mut self, node: u8, key: u8) {
+        let key = self.placed(key);
+        let rotted = self.nodes[usize::from(node)].disk.rot(&key);
+        self.damage.destroyed |= rotted;
+        self.damage.rotted |= rotted;
     }
 
     fn begin_stop(&mut self, node: u8) {
@@ -257,6 +262,7 @@ impl World {
             if std::mem::take(&mut place.pauses) > 0 {
                 self.resume(node);
             }
+            self.reopen(node);
             self.restart(node);
             self.drain_node(node, false);
             self.hold_up(node, None, false);

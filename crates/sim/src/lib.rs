@@ -11,9 +11,11 @@
 //! lost its disk. Everything else may happen to every node at any time.
 
 mod admins;
+mod answers;
 mod bits;
 mod breach;
 mod chance;
+mod clock;
 mod clones;
 mod contents;
 mod convergence;
@@ -30,6 +32,7 @@ mod node;
 mod outage;
 mod plan;
 mod recounts;
+mod reopening;
 mod saving;
 mod scans;
 mod sessions;

@@ -10,10 +10,11 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::{Config as MembershipConfig, Membership};
 use jedlik_protocol::codec;
 use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
-use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now, ProtocolVersion};
+use jedlik_protocol::{ClusterId, Incarnation, LayoutId, ProtocolVersion};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Input, Replica, ShardPast, Tuning};
 
 use crate::chance::Chance;
+use crate::clock::Clock;
 use crate::directory::{Copy, Papers};
 use crate::disk::{Disk, Step};
 use crate::plan::Setting;
@@ -23,8 +24,6 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(42);
 pub(crate) const PARTITIONS: u32 = 16;
 /// Protocol version of all nodes and clients: the oldest one, which every build knows.
 pub(crate) const SPOKEN: ProtocolVersion = ProtocolVersion::OLDEST;
-/// Calendar time at which the world begins, in milliseconds.
-const EPOCH_MS: u64 = 1_790_000_000_000;
 /// Longest life of a message: short, so that tombstones are collected within a run.
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
@@ -60,48 +59,14 @@ pub(crate) enum Origin {
         client: u8,
         call: u64,
     },
-    /// `stale`: whether it was asked under a layout older than the node's own.
+    /// `stale`: whether it was asked under a layout older than the node's own; `forwarded`: whether for a client.
     Peer {
         node: u8,
         id: u64,
         epoch: u32,
         stale: bool,
+        forwarded: bool,
     },
-}
-
-/// Clocks of a node, both of which may run a little too fast or too slow.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    started_us: u64,
-    drift_ppm: i64,
-    pub(crate) set_by_ms: i64,
-}
-
-impl Clock {
-    pub(crate) fn new(chance: &mut Chance) -> Self {
-        let drift_ppm = chance.below(400) as i64 - 200;
-        Self { started_us: 0, drift_ppm, set_by_ms: chance.below(2_000) as i64 - 1_000 }
-    }
-
-    pub(crate) fn now(&self, true_us: u64) -> Now {
-        let mono_us = self.scaled(true_us - self.started_us, 1_000_000 + self.drift_ppm, 1_000_000);
-        Now::new(mono_us, calendar_ms(true_us).saturating_add_signed(self.set_by_ms))
-    }
-
-    /// Returns the latest time at which the monotonic clock shows `mono_us`.
-    pub(crate) fn until(&self, mono_us: u64) -> u64 {
-        self.started_us + self.scaled(mono_us, 1_000_000, 1_000_000 + self.drift_ppm) + 1
-    }
-
-    fn scaled(&self, us: u64, by: i64, of: i64) -> u64 {
-        // A run takes hours at most, so this is far from the largest number.
-        (us as i64 * by / of) as u64
-    }
-}
-
-/// Returns what a calendar clock shows that was never set, in milliseconds.
-pub(crate) fn calendar_ms(true_us: u64) -> u64 {
-    EPOCH_MS + true_us / 1_000
 }
 
 /// Report of a replica to its node's membership.
@@ -124,6 +89,10 @@ pub(crate) struct Running {
     pub(crate) stopping: bool,
     /// Whether it has heard what others remember of it, or has waited long enough.
     pub(crate) serves: bool,
+    /// Whether its storage has ended, and is being opened anew.
+    pub(crate) reopening: bool,
+    /// Whether the replica was told that a row without votes is not on disk yet.
+    pub(crate) told_unkept: bool,
     /// Whether it stops for good.
     pub(crate) leaves: bool,
     /// Mail that came while the process stood still.
@@ -223,20 +192,13 @@ impl Node {
         self.seeds = seeds.to_vec();
         self.clock.started_us = now_us;
         self.disk.open();
+        // It was in memory alone.
+        self.disk.take_unkept();
         let now = self.clock.now(now_us);
         let clock_start = lives.number().max(1);
-        let mut replica = Replica::new(ReplicaConfig {
-            me: id(self.identity),
-            cluster: CLUSTER,
-            incarnation,
-            random_seed: replica_seed,
-            shard: 0,
-            shards: 1,
-            clock_start,
-            tuning: self.tuning,
-            past: if self.disk.lost_past { ShardPast::Lost } else { ShardPast::Continuous },
-            votes: self.disk.votes.clone(),
-        });
+        let votes = self.disk.votes.clone();
+        let mut replica =
+            Replica::new(self.replica_config(incarnation, replica_seed, clock_start, votes));
         if let Some(trees) = self.papers.trees.take() {
             replica.restore_trees(&trees);
         }
@@ -263,11 +225,34 @@ impl Node {
             news: Vec::new(),
             stopping: false,
             serves: false,
+            reopening: false,
+            told_unkept: false,
             leaves: false,
             backlog: Vec::new(),
             caller: (self.index, 0),
             wake_us: u64::MAX,
         });
+    }
+
+    pub(crate) fn replica_config(
+        &self,
+        incarnation: Incarnation,
+        random_seed: [u8; 32],
+        clock_start: u64,
+        votes: Option<Vec<u8>>,
+    ) -> ReplicaConfig {
+        ReplicaConfig {
+            me: id(self.identity),
+            cluster: CLUSTER,
+            incarnation,
+            random_seed,
+            shard: 0,
+            shards: 1,
+            clock_start,
+            tuning: self.tuning,
+            past: if self.disk.lost_past { ShardPast::Lost } else { ShardPast::Continuous },
+            votes,
+        }
     }
 
     /// Sets the contents of the directory aside, since the cluster remembers a life that it does not name.
@@ -350,9 +335,14 @@ impl Node {
     pub(crate) fn stopped(&mut self) {
         self.save();
         self.unsaved = None;
-        self.papers.trees = self.running.take().map(|running| running.replica.trees());
+        let running = self.running.take();
+        // Without storage nothing is closed: it is as after a crash.
+        let closed = running.filter(|running| !running.reopening);
         self.life += 1;
-        self.disk.close();
+        if closed.is_some() {
+            self.disk.close();
+        }
+        self.papers.trees = closed.map(|running| running.replica.trees());
     }
 
     /// Handles the end of a process in any other way.

@@ -20,7 +20,7 @@ use crate::outage::Outage;
 use buckets::{buckets, reconcile, recounts};
 use changes::{changes, slow_disks};
 use doubts::doubts;
-use faults::{faults, shortages};
+use faults::{ends_of_storage, faults, shortages};
 use heat::heat;
 use hints::rotten_hints;
 use lives::{beliefs, lives, standstills};
@@ -208,6 +208,7 @@ impl Plan {
         faults.extend(lives(&mut setting, &mut Chance::new(seed, Concern::Lineages)));
         faults.extend(slow_disks(&setting, &changes, &mut Chance::new(seed, Concern::SlowDisks)));
         faults.extend(shortages(&setting, &mut Chance::new(seed, Concern::Shortages)));
+        faults.extend(ends_of_storage(&setting, &mut Chance::new(seed, Concern::Storage)));
         let mut chance = Chance::new(seed, Concern::Hints);
         rotten_hints(&setting, &mut faults, &mut operations, &mut chance);
         let mut chance = Chance::new(seed, Concern::Standstills);

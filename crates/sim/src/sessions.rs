@@ -258,7 +258,8 @@ impl World {
             && !self.removed_unawares(asked_us)
             && !self.answers_alone(operation.r.unwrap_or(self.quorums(key).r))
             && !self.is_recounted(key);
-        let before = before.from(self.may_miss(key));
+        let missed = self.may_miss(key);
+        let before = before.from(missed);
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
         let Some(seen) = self.note(checked) else { return };
         let kept = answer.context.clone().map(|context| (context, seen));
@@ -289,10 +290,11 @@ impl World {
 
     /// Returns the number of the write below which a get may miss acknowledged writes: copies of the key were
     /// destroyed, or are with a node's other process, and the node that answers does not know.
-    pub(crate) fn may_miss(&self, key: u8) -> usize {
+    pub(crate) fn may_miss(&mut self, key: u8) -> usize {
+        let since_all_know = self.since_all_know_of_the_clone();
         let owned = self.admins.ever_owned(key, self.plan.setting.victim);
         match owned {
-            true if self.runs_twice() => usize::MAX,
+            true if self.runs_twice() => since_all_know.unwrap_or(usize::MAX),
             true => self.damage.unnoticed,
             false => 0,
         }

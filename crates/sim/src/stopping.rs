@@ -2,6 +2,7 @@
 //!
 //! Invariant: a node leaves by the same rule as under the server.
 
+use jedlik_protocol::admin::TransferReport;
 use jedlik_protocol::gossip::MemberRecord;
 use jedlik_replica::has_left;
 
@@ -25,7 +26,11 @@ impl World {
             self.stop(node);
         } else if !still {
             let Some(running) = self.running(node) else { return };
-            let held = running.replica.transfer_report();
+            let held = if running.reopening {
+                TransferReport::default()
+            } else {
+                running.replica.transfer_report()
+            };
             if has_left(&running.membership.view(), &held) {
                 running.membership.handle_left(now);
                 self.carry_out(node);

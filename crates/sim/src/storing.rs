@@ -219,9 +219,12 @@ impl World {
     /// Whether `node` owns the key in the view of `by`. Of two rival layouts, the one that this node does not know may
     /// have owners that have yet to take over.
     fn owns_as_seen_by(&self, by: u8, key: u8, node: u8) -> bool {
+        self.owners_as_seen_by(by, key).contains(&node)
+    }
+
+    fn owners_as_seen_by(&self, by: u8, key: u8) -> Vec<u8> {
         let running = self.nodes[usize::from(by)].running.as_ref();
-        let view = running.map(|running| running.membership.view());
-        view.is_some_and(|view| self.owners_under(&view, key).contains(&node))
+        running.map_or_else(Vec::new, |running| self.owners_under(&running.membership.view(), key))
     }
 
     /// Checks that a hint is released only once its target has its contents on disk, or its holder has them as a
@@ -250,8 +253,12 @@ impl World {
         let owns = self.owns_as_seen_by(node, about, of) && self.owns_as_seen_by(of, about, of);
         let others_own = self.admins.moved || self.is_recounted(about);
         let adopted = others_own && (!lacks(&held_by(node)) || !owns);
+        // With another N the target may own the key again, after it has handed the whole range on.
+        let others =
+            || self.owners_as_seen_by(node, about).into_iter().filter(|owner| *owner != of);
+        let handed_on = self.is_recounted(about) && others().any(|owner| !lacks(&held_by(owner)));
         let held = held_by(of);
-        if lacks(&held) && !adopted {
+        if lacks(&held) && !adopted && !handed_on {
             let (hint, held) = (trace::record(&hint), trace::record(&held));
             let what = format!("n{} drops {hint} for n{}, which has {held}", node + 1, target.0);
             self.breach.get_or_insert(Breach::new(Promise::HintKept, about, what));

@@ -43,7 +43,7 @@ pub(crate) enum Event {
     /// A node's machines are to be called.
     Wake { node: u8, life: u32 },
     /// A node's disk has completed a step.
-    Disk { node: u8, life: u32, step: Step },
+    Disk { node: u8, opening: u32, step: Step },
     /// The state of a node's membership reaches its disk, or does not.
     Save { node: u8, life: u32 },
     /// A node's process starts.
@@ -95,6 +95,8 @@ pub(crate) struct Damage {
     /// Number of the write below which its copies may be destroyed without its knowing. Writes acknowledged before they
     /// were durable were lost with a process or machine, and the node goes on as if it held them.
     pub(crate) unnoticed: usize,
+    /// Number of the first write that was begun while all knew that a node runs twice; `None` while some do not.
+    pub(crate) twice_since: Option<usize>,
     /// Whether a record was changed behind its node's back.
     pub(crate) rotted: bool,
 }
@@ -287,7 +289,9 @@ impl World {
             Event::Wake { node, life } if self.nodes[usize::from(node)].life == life => {
                 self.wake(node);
             }
-            Event::Disk { node, life, step } if self.nodes[usize::from(node)].life == life => {
+            Event::Disk { node, opening, step }
+                if self.nodes[usize::from(node)].disk.opening == opening =>
+            {
                 self.deliver(node, Mail::Disk(step));
             }
             Event::Save { node, life } if self.nodes[usize::from(node)].life == life => {

@@ -11,6 +11,7 @@ use crate::contents::Contents;
 impl Disk {
     /// Ends the process: a part of the changes on their way got through.
     pub(crate) fn end_process(&mut self, chance: &mut Chance) {
+        self.opening += 1;
         self.end_keeping(chance);
         let through = chance.below(self.group.len() as u64 + 1) as usize;
         self.written.extend(self.group.drain(..).take(through));
@@ -29,6 +30,19 @@ impl Disk {
         self.written.truncate(through);
     }
 
+    /// Ends the storage, whose engine is damaged: a part of the records and hints in it can be read, and the journal.
+    pub(crate) fn salvage(&mut self, chance: &mut Chance) {
+        self.end_process(chance);
+        let readable_permille = chance.below(1_001);
+        self.synced.retain(|| chance.permille(readable_permille));
+        self.damaged.clear();
+        self.unreadable.clear();
+        self.lost_past = true;
+        if chance.permille(500) {
+            self.votes = None;
+        }
+    }
+
     /// Stops the process cleanly: everything goes into the engine.
     pub(crate) fn close(&mut self) {
         self.close_keeping();
@@ -41,6 +55,7 @@ impl Disk {
 
     /// Starts the process: the journal is replayed into the engine.
     pub(crate) fn open(&mut self) {
+        self.opening += 1;
         for entry in std::mem::take(&mut self.written) {
             self.synced.carry_out(&entry.operation);
         }
@@ -84,6 +99,6 @@ impl Disk {
     /// Replaces the contents by another disk's; the device and its faults stay.
     pub(crate) fn replace(&mut self, by: Self) {
         let condition = std::mem::take(&mut self.condition);
-        *self = Self { condition, ..by };
+        *self = Self { condition, opening: self.opening + 1, ..by };
     }
 }

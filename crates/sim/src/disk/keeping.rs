@@ -65,6 +65,19 @@ impl Disk {
         self.keeping = Keeping::default();
     }
 
+    /// Keeps the last row that says of votes that they are lost and is not on the disk, as the storage ends.
+    pub(crate) fn keep_unkept(&mut self) {
+        let Keeping { under_way, next } = &self.keeping;
+        let rows = [next, under_way].into_iter().flatten();
+        let last = rows.clone().next().map(|row| row.votes.clone());
+        self.unkept = last.filter(|_| rows.clone().any(|row| row.loses)).or(self.unkept.take());
+    }
+
+    /// Takes out the row that was kept as the storage ended.
+    pub(crate) fn take_unkept(&mut self) -> Option<Vec<u8>> {
+        self.unkept.take()
+    }
+
     /// Stops the process cleanly, after the last row was written.
     pub(super) fn close_keeping(&mut self) {
         let Keeping { under_way, next } = std::mem::take(&mut self.keeping);

@@ -38,6 +38,10 @@ pub enum What {
     PutBack(u8),
     /// A copy of the node's directory is started beside it.
     Clone(u8),
+    /// A sync of the node's journal fails, and its storage is opened anew.
+    FailSync(u8),
+    /// The node's storage is set aside as damaged, and what can be read of it is opened.
+    SetAside(u8),
     /// An admin makes the node's copies count as complete, whatever it has lost.
     Believe(u8),
     /// The stored record of a key fails its checksum.
@@ -90,6 +94,8 @@ impl fmt::Display for What {
             }
             Self::PutBack(node) => write!(f, "an earlier directory of n{} is put back", n(node)),
             Self::Clone(node) => write!(f, "a copy of n{} is started beside it", n(node)),
+            Self::FailSync(node) => write!(f, "a sync of n{} fails", n(node)),
+            Self::SetAside(node) => write!(f, "the storage of n{} is set aside", n(node)),
             Self::Believe(node) => write!(f, "an admin believes the copies of n{}", n(node)),
             Self::Rot(node, key) => write!(f, "the record of k{key} rots on n{}", n(node)),
             Self::RotHints(node) => write!(f, "the hints of n{} can't be read", n(node)),

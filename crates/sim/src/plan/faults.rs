@@ -63,6 +63,28 @@ pub(super) fn shortages(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     (0..count).map(shortage).collect()
 }
 
+/// Draws storage that ends while its process goes on, in a part of the plans.
+pub(super) fn ends_of_storage(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
+    let count = if chance.permille(200) { chance.between(1, 5) } else { 0 };
+    let mut at_us = WARM_UP_US;
+    let mut end = |_| {
+        // What happens to a node that is still being refilled, or comes to itself, is worth as much as the first time.
+        at_us = if chance.permille(300) {
+            at_us + chance.magnitude(1_000, 5_000_000)
+        } else {
+            WARM_UP_US + chance.below(SPAN_US)
+        };
+        let synced = setting.level() == Durability::Synced;
+        let any = chance.below(setting.places().into()) as u8;
+        let what = match chance.permille(500) {
+            true => What::FailSync(if synced { any } else { setting.victim }),
+            false => What::SetAside(setting.victim),
+        };
+        Fault { at_us, for_us: chance.magnitude(1_000, 5_000_000), what }
+    };
+    (0..count).map(&mut end).collect()
+}
+
 /// Draws a node that misses writes. About when it is back, one that took them loses its copies, for which the first
 /// can't stand in. Others may be out meanwhile, so that it is refilled from what is left.
 fn loss(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {

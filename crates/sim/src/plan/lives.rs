@@ -27,8 +27,12 @@ pub(super) fn beliefs(setting: &Setting, faults: &[Fault], chance: &mut Chance) 
     if !chance.permille(250) {
         return Vec::new();
     }
-    let lost =
-        |fault: &&Fault| matches!(fault.what, What::LoseDisk(_) | What::PutBack(_) | What::Rot(..));
+    let lost = |fault: &&Fault| {
+        matches!(
+            fault.what,
+            What::LoseDisk(_) | What::PutBack(_) | What::Rot(..) | What::SetAside(_)
+        )
+    };
     let believed = |fault: &Fault| {
         let at_us = fault.at_us + fault.for_us + chance.magnitude(1_000, 5_000_000);
         Fault { at_us, for_us: 0, what: What::Believe(setting.victim) }
