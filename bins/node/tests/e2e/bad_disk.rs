@@ -201,3 +201,42 @@ fn a_sector_of_a_journal_that_can_not_be_read_at_a_start_is_left_out_and_refille
     assert!(cluster.nodes[1].is_running());
     held_by_itself(&mut cluster, &observer, &keys);
 }
+
+#[test]
+fn a_get_that_meets_an_error_of_the_disk_costs_a_shard_and_ends_no_node() {
+    if !is_here() {
+        return;
+    }
+    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    // Afterwards everything is in the engines, and nothing in memory.
+    assert!(cluster.nodes[1].stop().success(), "a clean stop");
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    let engines = cluster.nodes[1].data_files(|path| path.ends_with("shard-0/records.redb"));
+
+    let fault = Fault { seen: "pread64", injected: "pread64:error=EIO:when=1", files: &engines };
+    let Some(tracer) = fault.attach(&cluster.nodes[1], cluster.path("calls")) else { return };
+    thread::scope(|scope| {
+        // Another engine takes the file's place, which is on a good part of the disk.
+        scope.spawn(move || {
+            seen_since_the_fault(&tracer);
+            drop(tracer);
+        });
+        all_there(&cluster, &observer, &keys);
+    });
+    for _ in 0..2 {
+        all_there(&cluster, &observer, &keys);
+        wait_until_whole(&observer, 1);
+        observer.wait_until_settled(&keys);
+        let found = cluster.ask(0, "doctor").stdout;
+        assert!(found.contains("shard 0 of n2 was found damaged and set aside"), "{found}");
+        assert!(cluster.nodes[1].stop().success(), "it has run until now, and stops cleanly");
+        cluster.restart(1);
+        cluster.wait_until_all_are_up(0);
+    }
+    held_by_itself(&mut cluster, &observer, &keys);
+}
