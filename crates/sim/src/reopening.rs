@@ -36,6 +36,8 @@ impl World {
         let disk = &mut self.nodes[usize::from(node)].disk;
         disk.keep_unkept();
         disk.salvage(&mut self.chances.disk);
+        // What was kept over a clean stop is not read out.
+        self.nodes[usize::from(node)].papers.trees = None;
         self.damage.destroyed = true;
     }
 

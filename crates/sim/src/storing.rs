@@ -246,8 +246,12 @@ impl World {
             let held = self.nodes[usize::from(node)].disk.synced(key);
             held.and_then(|held| held.record.decode().ok()).unwrap_or_default()
         };
+        // What was deleted since may have been forgotten.
+        let is_lost = |held: &Record, dot| {
+            !held.clock().covers(dot) && !self.history.was_collected(about, dot)
+        };
         let lacks =
-            |held: &Record| hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot));
+            |held: &Record| hint.siblings().iter().any(|sibling| is_lost(held, sibling.dot));
         // If the target no longer owns the key, the holder has made the hint a record of its own, or the target has
         // handed it on, perhaps before the holder heard of another N.
         let owns = self.owns_as_seen_by(node, about, of) && self.owns_as_seen_by(of, about, of);

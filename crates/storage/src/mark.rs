@@ -15,6 +15,8 @@ use crate::{Store, StoreError};
 const MARK: &str = "journal";
 const PAST: &str = "past";
 const LOST: u8 = 1;
+/// Beginning of the names of values that are kept over a clean stop.
+const KEPT: &str = "kept.";
 
 /// Change of a metadata value, by name; `None` removes it.
 pub(crate) type MetadataWrite = (String, Option<Vec<u8>>);
@@ -51,7 +53,12 @@ pub(crate) fn has_lost_past(engine: &dyn Store) -> Result<bool, StoreError> {
 
 /// Returns the name under which the engine keeps `name` over a clean stop.
 pub(crate) fn kept_name(name: &str) -> String {
-    format!("kept.{name}")
+    format!("{KEPT}{name}")
+}
+
+/// Whether the engine keeps a value of this name over a clean stop.
+pub(crate) fn is_kept(name: &str) -> bool {
+    name.starts_with(KEPT)
 }
 
 /// Returns the name under which the engine keeps `name` whatever becomes of the mark.

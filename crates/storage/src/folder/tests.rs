@@ -93,6 +93,22 @@ fn a_shard_with_a_broken_page_is_set_aside_and_all_other_records_are_in_the_one_
 }
 
 #[test]
+fn what_was_kept_over_a_clean_stop_does_not_speak_for_the_shard_that_takes_the_place_of_a_damaged_one()
+ {
+    let root = tempfile::tempdir().unwrap();
+    let folder = filled(root.path());
+    let (shard, _) = open(&folder).unwrap();
+    shard.keep("votes", b"none of it".to_vec()).unwrap();
+    shard.close_with(&[("trees", b"of all records")]).unwrap();
+    assert!(break_page(&folder.engine_path(), b"1234") > 0);
+    folder.rebuild("it is damaged", 77).unwrap();
+    let (mut shard, _) = open(&folder).unwrap();
+    assert!(shard.load(&key("1234")).unwrap().is_none());
+    assert_eq!(shard.take_metadata("trees").unwrap(), None, "they would hide what is missing");
+    assert_eq!(shard.kept("votes").unwrap().as_deref(), Some(&b"none of it"[..]));
+}
+
+#[test]
 fn a_file_that_is_none_any_more_costs_its_records_and_not_the_journal() {
     let root = tempfile::tempdir().unwrap();
     let folder = filled(root.path());

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::format::{is_apart, parse_key};
 use crate::guarded::guarded;
-use crate::mark::MetadataWrite;
+use crate::mark::{MetadataWrite, is_kept};
 use crate::{Store, StoreError, Writes};
 
 use super::overlay::Overlay;
@@ -190,6 +190,10 @@ fn read_metadata(database: &Database) -> Result<Vec<MetadataWrite>, redb::Error>
     let mut all = Vec::new();
     for entry in table.iter()? {
         let (name, _) = entry?;
+        // What was kept over a clean stop says what the engine held as a whole.
+        if is_kept(name.value()) {
+            continue;
+        }
         // A damaged value is as good as lost.
         if let Ok(Some(value)) = metadata::load(&table, name.value()) {
             all.push((name.value().to_owned(), Some(value)));
