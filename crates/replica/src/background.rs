@@ -204,7 +204,9 @@ impl Background {
 impl Replica {
     /// Takes as many steps of background work as the budget and the turn allow.
     pub(crate) fn run_background(&mut self, now: Now) {
-        let Some(view) = self.view.clone().filter(|view| view.layout_version() > 0) else { return };
+        let Some(view) = self.cx.view.clone().filter(|view| view.layout_version() > 0) else {
+            return;
+        };
         let now_us = now.mono_us;
         self.background.handoff.handle_timeout(now_us);
         self.follow_handoff();
@@ -256,9 +258,9 @@ impl Replica {
 
     /// Takes over a new view: which nodes are back, and what this shard owns.
     pub(crate) fn handle_view(&mut self, now: Now, view: &Arc<View>) {
-        let before = self.view.replace(Arc::clone(view));
+        let before = self.cx.view.replace(Arc::clone(view));
         self.background.may = May::under(view);
-        for member in view.members().filter(|member| member.node != self.config.me) {
+        for member in view.members().filter(|member| member.node != self.cx.config.me) {
             if view.is_alive(member.node) {
                 self.background.handoff.handle_up(now.mono_us, member.node);
             } else {

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, Key, Now};
 
+use crate::cx::Cx;
 use crate::io::StorageFault;
 use crate::replica::Replica;
 
@@ -110,13 +111,8 @@ impl Replica {
     }
 
     pub(crate) fn note_clash(&mut self, now: Now, at: (Key, NodeId), pair: Pair) {
-        let until_us = self.clash_until_us(now);
+        let until_us = self.cx.clash_until_us(now);
         self.background.clashes.note(now.mono_us, at, pair, until_us);
-    }
-
-    /// Returns until when a clash that is met now is remembered, in microseconds.
-    fn clash_until_us(&self, now: Now) -> u64 {
-        now.mono_us + REMEMBERED_ROUNDS * self.config.tuning.exchange_interval_us
     }
 
     /// Returns whether `peer` and this node are known to be unable to take this record from one another.
@@ -130,5 +126,12 @@ impl Replica {
     #[must_use]
     pub fn clashing_records(&self, now: Now) -> u64 {
         self.background.clashes.count(now.mono_us)
+    }
+}
+
+impl Cx {
+    /// Returns until when a clash that is met now is remembered, in microseconds.
+    pub(crate) fn clash_until_us(&self, now: Now) -> u64 {
+        now.mono_us + REMEMBERED_ROUNDS * self.config.tuning.exchange_interval_us
     }
 }

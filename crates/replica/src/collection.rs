@@ -15,6 +15,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredR
 
 use crate::Counter;
 use crate::collector::{CollectionStep, Residue, Terms, residue};
+use crate::cx::Cx;
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::{ApplyFor, LoadFor};
@@ -53,20 +54,20 @@ impl Replica {
         let Some((key, step)) = self.background.collector.step(now.mono_us) else { return false };
         match step {
             CollectionStep::Read => {
-                let ticket = self.pending.load(LoadFor::Candidate(key.clone()));
-                self.emit(Output::Load { ticket, key });
+                let ticket = self.cx.pending.load(LoadFor::Candidate(key.clone()));
+                self.cx.emit(Output::Load { ticket, key });
             }
             CollectionStep::Ask { terms: Terms { n, lives, .. }, digest, nodes } => {
                 for node in nodes {
                     let (key_of, durably) = (key.key.clone(), true);
                     let request = PeerRequest::Compare { key: key_of, digest, n, lives, durably };
-                    self.call(now, node, Purpose::Candidate(key.clone()), request);
+                    self.cx.call(now, node, Purpose::Candidate(key.clone()), request);
                 }
             }
             CollectionStep::Collect { terms, digest: expected, residue: left, owners } => {
                 let collection = Collection { key: key.clone(), terms, expected, left, owners };
-                let ticket = self.pending.load(LoadFor::Collect(collection));
-                self.emit(Output::Load { ticket, key });
+                let ticket = self.cx.pending.load(LoadFor::Collect(collection));
+                self.cx.emit(Output::Load { ticket, key });
             }
         }
         true
@@ -80,7 +81,7 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) {
         let Collection { key, terms, expected, left, .. } = &collection;
-        if !self.is_under(*terms, key) {
+        if !self.cx.is_under(*terms, key) {
             // The owners have changed: all are asked again.
             return self.background.collector.notice(key, now.mono_us);
         }
@@ -88,24 +89,19 @@ impl Replica {
             result.ok().and_then(|holding| revised(now, &holding, *expected, left.clone()));
         if let Some(by) = revised {
             let (key, expected) = (key.clone(), *expected);
-            let ticket = self.pending.apply(ApplyFor::Collected(collection));
-            self.emit(Output::Revise { ticket, key, expected, by });
+            let ticket = self.cx.pending.apply(ApplyFor::Collected(collection));
+            self.cx.emit(Output::Revise { ticket, key, expected, by });
         }
-    }
-
-    /// Returns whether these terms are those that this node knows for the key.
-    fn is_under(&self, terms: Terms, key: &PlacedKey) -> bool {
-        self.view.as_ref().is_some_and(|view| Terms::of(view, key) == terms)
     }
 
     /// Tells the other owners to forget a record that this node has forgotten on disk. If one of them misses
     /// it, an exchange brings the record back, and it is found again.
     pub(crate) fn tell_collected(&mut self, now: Now, collection: Collection) {
         let Collection { key, expected, left, owners, .. } = collection;
-        self.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
+        self.cx.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
         for node in owners {
             let (key, record) = (key.key.clone(), left.clone());
-            self.call(now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
+            self.cx.call(now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
         }
     }
 
@@ -121,7 +117,7 @@ impl Replica {
         let n = usize::from(view.bucket(key.key.bucket()).n);
         let owners = view.preference_list(key.partition).iter().take(n);
         let first = owners.into_iter().find(|node| view.is_alive(**node));
-        if first == Some(&self.config.me)
+        if first == Some(&self.cx.config.me)
             && record.decode().is_ok_and(|record| residue(&record, now.judged_ms()).is_some())
         {
             self.background.collector.notice(key, now.mono_us);
@@ -135,7 +131,7 @@ impl Replica {
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         let Ok(holding) = result else { return self.background.collector.failed(now.mono_us, key) };
         let hinted = self.is_hinted(key, &holding);
         let found = holding.record.and_then(|stored| {
@@ -180,15 +176,15 @@ impl Replica {
         Question { terms, digest, durably }: Question,
         result: Result<Holding, StorageFault>,
     ) {
-        if !self.is_under(terms, &key) {
+        if !self.cx.is_under(terms, &key) {
             let message = "this node knows another layout, number of replicas or life of a member than the asker";
             let failure = Failure::new(ErrorCode::StaleLayout, message);
-            return self.answer_peer(reply, PeerResponse::Refused(failure));
+            return self.cx.answer_peer(reply, PeerResponse::Refused(failure));
         }
         let holding = match result {
             Ok(holding) => holding,
             Err(fault) => {
-                return self.answer_peer(reply, PeerResponse::Refused(fault.failure()));
+                return self.cx.answer_peer(reply, PeerResponse::Refused(fault.failure()));
             }
         };
         let hinted = self.is_hinted(&key, &holding) && !planted::on(Bug::CollectedDespiteHint);
@@ -197,17 +193,17 @@ impl Replica {
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
                     // A record that is merged once more is synced with all that came before it.
-                    let ticket = self.pending.apply(ApplyFor::ServeSynced { reply });
+                    let ticket = self.cx.pending.apply(ApplyFor::ServeSynced { reply });
                     let record = StoredRecord { local: None, record: stored.record };
                     let durability = Durability::Synced;
-                    return self.emit(Output::Apply { ticket, key, record, durability });
+                    return self.cx.emit(Output::Apply { ticket, key, record, durability });
                 }
                 Comparison::Same
             }
             _ => Comparison::Other,
         };
         // A record dropped a moment ago may still be on the disk.
-        self.answer_compared(reply, PeerResponse::Compared(comparison), durably);
+        self.cx.answer_compared(reply, PeerResponse::Compared(comparison), durably);
     }
 
     /// Forgets a record, as another node's collector asks once all owners agree.
@@ -223,13 +219,20 @@ impl Replica {
             Ok(holding) => {
                 let revised = revised(now, &holding, expected, record);
                 let Some(by) = revised else {
-                    return self.answer_peer(reply, PeerResponse::Revised(false));
+                    return self.cx.answer_peer(reply, PeerResponse::Revised(false));
                 };
-                let ticket = self.pending.apply(ApplyFor::ServeRevised { reply });
-                self.emit(Output::Revise { ticket, key, expected, by });
+                let ticket = self.cx.pending.apply(ApplyFor::ServeRevised { reply });
+                self.cx.emit(Output::Revise { ticket, key, expected, by });
             }
-            Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),
+            Err(fault) => self.cx.answer_peer(reply, PeerResponse::Refused(fault.failure())),
         }
+    }
+}
+
+impl Cx {
+    /// Returns whether these terms are those that this node knows for the key.
+    pub(crate) fn is_under(&self, terms: Terms, key: &PlacedKey) -> bool {
+        self.view.as_ref().is_some_and(|view| Terms::of(view, key) == terms)
     }
 }
 

@@ -15,7 +15,7 @@ use jedlik_protocol::gossip::Rival;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Incarnation, Stamp};
 
-use crate::replica::Replica;
+use crate::cx::Cx;
 use crate::serve::Arrival;
 
 /// Returns the other process that runs as this node, if that keeps this one from carrying out the client's
@@ -67,7 +67,7 @@ fn doubt(view: &View, node: NodeId, life: Incarnation) -> Option<Failure> {
     })
 }
 
-impl Replica {
+impl Cx {
     /// Returns the life of this process: as the view knows it, or as it was configured before.
     pub(crate) fn life(&self) -> Incarnation {
         let mine = self.view.as_ref().and_then(|view| view.life(self.config.me));

@@ -74,10 +74,10 @@ impl Replica {
         reading: u64,
         after: Option<PlacedKey>,
     ) {
-        let ticket = self.pending.page(PageFor::Reading { partition, reading });
+        let ticket = self.cx.pending.page(PageFor::Reading { partition, reading });
         let limit = READING_RECORDS;
         let range = RangeRequest::stored(partition, None, after, limit);
-        self.emit(Output::Range { ticket, range });
+        self.cx.emit(Output::Range { ticket, range });
     }
 
     pub(crate) fn exchange_step(
@@ -112,7 +112,7 @@ impl Replica {
                 (step, PeerRequest::Read { key, known, n })
             }
             ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks } => {
-                let Some(view) = &self.view else { return };
+                let Some(view) = &self.cx.view else { return };
                 let range =
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
                 let span = (range(first_leaf).0, range(last_leaf).1);
@@ -122,13 +122,13 @@ impl Replica {
                 return self.list(Listing { id, first_leaf, n, clocks, range, digests });
             }
             ExchangeOutput::Push { key, theirs } => {
-                let Some(view) = &self.view else { return };
-                let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
-                let ticket = self.pending.load(LoadFor::Pushing { id, peer, key, theirs });
-                return self.emit(Output::Load { ticket, key: placed });
+                let Some(view) = &self.cx.view else { return };
+                let placed = PlacedKey::new(self.cx.config.cluster, view.partitions(), key.clone());
+                let ticket = self.cx.pending.load(LoadFor::Pushing { id, peer, key, theirs });
+                return self.cx.emit(Output::Load { ticket, key: placed });
             }
         };
-        self.call(now, peer, Purpose::Exchange { id, step }, request);
+        self.cx.call(now, peer, Purpose::Exchange { id, step }, request);
     }
 
     /// Takes a page of a reading: its digests go into the tree, and records that may be forgotten are noticed.
@@ -138,7 +138,7 @@ impl Replica {
         (partition, reading): (Partition, u64),
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         if self.background.trees.reading(partition).is_none_or(|(number, _)| number != reading) {
             return;
         }
@@ -147,7 +147,7 @@ impl Replica {
         self.background.repairs.report_mut().damaged += damaged;
         self.background.trees.note_damage(&page.damaged);
         for _ in 0..damaged {
-            self.count(Counter::DamagedRecords);
+            self.cx.count(Counter::DamagedRecords);
         }
         self.notice_damaged_surplus(&view, &page.damaged);
         for (key, stored) in &page.records {
@@ -170,8 +170,8 @@ impl Replica {
 
     fn list(&mut self, listing: Listing) {
         let range = listing.range.clone();
-        let ticket = self.pending.page(PageFor::OwnDigests(Box::new(listing)));
-        self.emit(Output::Range { ticket, range });
+        let ticket = self.cx.pending.page(PageFor::OwnDigests(Box::new(listing)));
+        self.cx.emit(Output::Range { ticket, range });
     }
 
     /// Takes a page of a listing, and gives the exchange the digests once they are complete.
@@ -180,7 +180,7 @@ impl Replica {
         mut listing: Listing,
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         if let Ok(page) = &result {
             self.background.trees.note_damage(&page.damaged);
         }
@@ -227,7 +227,7 @@ impl Replica {
         self.background.repairs.report_mut().bytes += bytes;
         let step = ExchangeStep::Push { key: key.clone(), pair };
         let request = PeerRequest::Deliver { key, record };
-        self.call(now, peer, Purpose::Exchange { id, step }, request);
+        self.cx.call(now, peer, Purpose::Exchange { id, step }, request);
     }
 
     /// Gives an exchange the peer's answer to a step.
@@ -238,8 +238,8 @@ impl Replica {
         step: ExchangeStep,
         response: PeerResponse,
     ) {
-        let Some(view) = &self.view else { return };
-        let (cluster, partitions) = (self.config.cluster, view.partitions());
+        let Some(view) = &self.cx.view else { return };
+        let (cluster, partitions) = (self.cx.config.cluster, view.partitions());
         let Some(exchange) = self.background.exchange(id) else { return };
         let mut bytes = 0;
         match (step, held(response)) {
@@ -321,12 +321,12 @@ impl Replica {
         known: Option<Digest>,
         record: EncodedRecord,
     ) {
-        let Some(view) = self.view.clone() else { return };
-        let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
+        let Some(view) = self.cx.view.clone() else { return };
+        let placed = PlacedKey::new(self.cx.config.cluster, view.partitions(), key.clone());
         self.notice_dead(now, &placed, &record, &view);
         let theirs = record.digest();
         let pair = Pair { mine: known, theirs: Some(theirs) };
-        let ticket = self.pending.apply(ApplyFor::Pulled { id, key, pair });
+        let ticket = self.cx.pending.apply(ApplyFor::Pulled { id, key, pair });
         self.background.transfers.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
         // A node that says that it is ready has all of the partition on disk, whichever comparison brought it.
@@ -335,9 +335,9 @@ impl Replica {
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
                 let by = Revision::Record(record);
-                self.emit(Output::Revise { ticket, key: placed, expected, by });
+                self.cx.emit(Output::Revise { ticket, key: placed, expected, by });
             }
-            None => self.emit(Output::Apply { ticket, key: placed, record, durability }),
+            None => self.cx.emit(Output::Apply { ticket, key: placed, record, durability }),
         }
     }
 }

@@ -48,20 +48,20 @@ impl ExplainOperation {
 
 impl Replica {
     pub(crate) fn start_explain(&mut self, now: Now, asker: Asker, key: Key) {
-        let view = match self.ready() {
+        let view = match self.cx.ready() {
             Ok(view) => view,
-            Err(failure) => return self.refuse(asker, failure),
+            Err(failure) => return self.cx.refuse(asker, failure),
         };
-        let key = PlacedKey::new(self.config.cluster, view.partitions(), key);
+        let key = PlacedKey::new(self.cx.config.cluster, view.partitions(), key);
         let left = holders(&view, &key);
-        let id = self.pending.operation();
+        let id = self.cx.pending.operation();
         for node in left.iter().copied() {
-            if node == self.config.me {
-                let ticket = self.pending.load(LoadFor::Explain(id));
-                self.emit(Output::Load { ticket, key: key.clone() });
+            if node == self.cx.config.me {
+                let ticket = self.cx.pending.load(LoadFor::Explain(id));
+                self.cx.emit(Output::Load { ticket, key: key.clone() });
             } else {
                 let request = PeerRequest::Inspect { key: key.key.clone() };
-                self.call(now, node, Purpose::Operation(Caller::of(id)), request);
+                self.cx.call(now, node, Purpose::Operation(Caller::of(id)), request);
             }
         }
         let deadline_us = now.mono_us + CALL_LIMIT_US;
@@ -77,9 +77,9 @@ impl Replica {
         id: OperationId,
         result: Result<Holding, StorageFault>,
     ) {
-        let me = self.config.me;
+        let me = self.cx.config.me;
         let Some(Operation::Explain(explain)) = self.operations.get(&id) else { return };
-        let refilling = self.is_refilling_key(&explain.key);
+        let refilling = self.cx.is_refilling_key(&explain.key);
         if let Some(Operation::Explain(explain)) = self.operations.get_mut(&id) {
             if let Ok(holding) = result {
                 explain.found.insert(me, inspection(&holding, refilling));
@@ -98,7 +98,7 @@ impl Replica {
             return (Some(Operation::Explain(explain)), Some(deadline_us));
         }
         let ExplainOperation { asker, key, mut found, .. } = *explain;
-        if let Some(view) = self.view.clone() {
+        if let Some(view) = self.cx.view.clone() {
             let merged = merged(found.values());
             let holder = |(rank, node): (usize, &NodeId)| Holder {
                 node: *node,
@@ -116,7 +116,7 @@ impl Replica {
                 holders: list.map(holder).collect(),
             };
             let response = AdminResponse::Explained(Box::new(explanation));
-            self.answer(asker, ClientResponse::Admin(response));
+            self.cx.answer(asker, ClientResponse::Admin(response));
         }
         (None, None)
     }

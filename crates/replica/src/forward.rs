@@ -133,7 +133,7 @@ impl Replica {
         owners: VecDeque<NodeId>,
         deadline_us: u64,
     ) {
-        self.count(Counter::Forwards);
+        self.cx.count(Counter::Forwards);
         let hedge_at_us = now.mono_us + HEDGE_AFTER_US;
         let (under_way, unsure, failure, step) = (0, false, None, Step::Ask);
         let forward = ForwardOperation {
@@ -158,7 +158,7 @@ impl Replica {
     ) -> (Option<Operation>, Option<u64>) {
         if matches!(forward.step, Step::Ask) {
             forward.step = match forward.owners.pop_front() {
-                Some(owner) if owner == self.config.me => {
+                Some(owner) if owner == self.cx.config.me => {
                     if let ClientRequest::Put(put) = forward.request {
                         let elsewhere = forward.unsure || forward.under_way > 0;
                         self.start_put_here(now, forward.asker, put, elsewhere);
@@ -167,7 +167,7 @@ impl Replica {
                 }
                 Some(owner) => {
                     let request = PeerRequest::Forward(forward.request.clone());
-                    self.call(now, owner, Purpose::Operation(Caller::of(id)), request);
+                    self.cx.call(now, owner, Purpose::Operation(Caller::of(id)), request);
                     forward.under_way += 1;
                     Step::Asked
                 }
@@ -175,7 +175,7 @@ impl Replica {
             };
         }
         if let Step::Answer(response) = forward.step {
-            self.answer(forward.asker, response);
+            self.cx.answer(forward.asker, response);
             return (None, None);
         }
         let wake_us = forward.deadline_us.min(forward.hedge_at_us);

@@ -18,6 +18,7 @@ use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
+use crate::cx::Cx;
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
@@ -59,11 +60,11 @@ impl GetOperation {
 
 impl Replica {
     pub(crate) fn start_get(&mut self, now: Now, asker: Asker, request: GetRequest) {
-        self.count(Counter::Gets);
+        self.cx.count(Counter::Gets);
         let deadline_us = deadline_us(now.mono_us, request.timeout_ms);
         let started = deadline_us.and_then(|by_us| self.begin_get(now, asker, request, by_us));
         if let Err(failure) = started {
-            self.refuse(asker, failure);
+            self.cx.refuse(asker, failure);
         }
     }
 
@@ -91,7 +92,7 @@ impl Replica {
         let GetOperation { asker, request, started_us, .. } = get;
         let deadline_us = started_us + u64::from(request.timeout_ms) * 1_000;
         if let Err(failure) = self.begin_get(now, asker, request, deadline_us) {
-            self.refuse(asker, failure);
+            self.cx.refuse(asker, failure);
         }
     }
 
@@ -101,7 +102,7 @@ impl Replica {
         request: &GetRequest,
         deadline_us: u64,
     ) -> Result<(PlacedKey, BucketProps, Vec<ReadPlan>), Failure> {
-        let view = self.ready()?;
+        let view = self.cx.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
         let n = resolve_n(request.n, props.n)?;
         let needs = Needs {
@@ -109,15 +110,15 @@ impl Replica {
             primaries: resolve("pr", request.pr, props.pr, n, 0)?,
             synced: 0,
         };
-        let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
-        let sets = self.owner_sets(&view, key.partition, n);
+        let key = PlacedKey::new(self.cx.config.cluster, view.partitions(), request.key.clone());
+        let sets = self.cx.owner_sets(&view, key.partition, n);
         let moves = sets.len() > 1;
         let filling = |primaries: &[ListedNode]| {
             let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);
             nodes.filter(|node| view.is_inbound(*node, key.partition, n)).collect()
         };
         let plan = |(primaries, fallbacks): (Vec<ListedNode>, _)| ReadPlan {
-            me: self.config.me,
+            me: self.cx.config.me,
             // The range is on its way to these nodes: sending it record by record, too, would cost clients as
             // much again as their own puts do.
             filling: filling(&primaries),
@@ -126,7 +127,7 @@ impl Replica {
             needs,
             hedge_after_us: self.read_latency.get_us(),
             silent_after_us: SILENT_AFTER_US.max(2 * self.read_latency.get_us()),
-            repair_until_us: self.message_age.until_us(now),
+            repair_until_us: self.cx.message_age.until_us(now),
             deadline_us,
         };
         let plans = sets.into_iter().map(plan).collect();
@@ -143,14 +144,14 @@ impl Replica {
             match output {
                 JointGetOutput::ReadLocal { request } => {
                     let caller = Caller { operation: id, request };
-                    let ticket = self.pending.load(LoadFor::Get(caller));
-                    self.emit(Output::Load { ticket, key: get.key.clone() });
+                    let ticket = self.cx.pending.load(LoadFor::Get(caller));
+                    self.cx.emit(Output::Load { ticket, key: get.key.clone() });
                 }
                 JointGetOutput::Read { request, node, known } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let key = get.key.key.clone();
                     let request = PeerRequest::Read { key, known, n: get.props.n };
-                    self.call(now, node, purpose, request);
+                    self.cx.call(now, node, purpose, request);
                 }
                 JointGetOutput::Answer(result) => {
                     get.answered = true;
@@ -158,20 +159,20 @@ impl Replica {
                     let response = match result {
                         Ok(record) => self.found(now, &get, record.as_ref()),
                         Err(short) => {
-                            let name = |node| self.name_of(node);
+                            let name = |node| self.cx.name_of(node);
                             ClientResponse::Failed(shortfall("get", &short, false, name))
                         }
                     };
-                    self.answer(get.asker, response);
+                    self.cx.answer(get.asker, response);
                 }
                 JointGetOutput::Repair { node, stands_in_for, record, cause } => {
-                    self.count(match cause {
+                    self.cx.count(match cause {
                         RepairCause::Missing => Counter::ReadRepairsMissing,
                         RepairCause::Stale => Counter::ReadRepairsStale,
                     });
                     self.repair(now, (node, stands_in_for), &get.key, record);
                 }
-                JointGetOutput::Hedged => self.count(Counter::Hedges),
+                JointGetOutput::Hedged => self.cx.count(Counter::Hedges),
             }
         }
         let wake_us = get.machine.poll_timeout();
@@ -186,7 +187,7 @@ impl Replica {
     ) -> ClientResponse {
         match record.map(EncodedRecord::decode).transpose() {
             Ok(record) => {
-                let key = (self.config.cluster, &get.key.key);
+                let key = (self.cx.config.cluster, &get.key.key);
                 let answered = get.machine.answered();
                 let answered = (answered, get.machine.primaries());
                 let answer = got(record.as_ref(), &get.props, key, now.judged_ms(), answered);
@@ -197,12 +198,6 @@ impl Replica {
                 ClientResponse::Failed(Failure::new(ErrorCode::Internal, message))
             }
         }
-    }
-
-    /// Returns a node's name for people; its id if it is no member.
-    pub(crate) fn name_of(&self, node: NodeId) -> String {
-        let member = self.view.as_ref().and_then(|view| view.member(node));
-        member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
     /// Sends the merge of all records to a replica that was behind. Nobody waits for its acknowledgement, so
@@ -220,29 +215,29 @@ impl Replica {
         if !matches!(within, Ok(Ok(_))) {
             return;
         }
-        let own = node == self.config.me;
+        let own = node == self.cx.config.me;
         match stands_in_for {
             Some(primary) => {
-                self.count(Counter::ReadRepairsFallback);
+                self.cx.count(Counter::ReadRepairsFallback);
                 let targets = vec![primary];
                 if own {
                     let record = StoredRecord { local: None, record };
                     let kept = (key.clone(), record);
-                    return self.hold(now, HoldFor::Nobody, kept, &targets, durability);
+                    return self.cx.hold(now, HoldFor::Nobody, kept, &targets, durability);
                 }
                 let key = key.key.clone();
                 let request = PeerRequest::Hint { key, record, targets, durability };
-                self.call(now, node, Purpose::Nobody, request);
+                self.cx.call(now, node, Purpose::Nobody, request);
             }
             None if own => {
-                let ticket = self.pending.apply(ApplyFor::Nobody);
+                let ticket = self.cx.pending.apply(ApplyFor::Nobody);
                 let record = StoredRecord { local: None, record };
-                self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
+                self.cx.emit(Output::Apply { ticket, key: key.clone(), record, durability });
             }
             None => {
                 let key = key.key.clone();
                 let request = PeerRequest::Write { key, record, durability };
-                self.call(now, node, Purpose::Nobody, request);
+                self.cx.call(now, node, Purpose::Nobody, request);
             }
         }
     }
@@ -257,7 +252,7 @@ impl Replica {
         let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
         let (key, n) = (get.key.clone(), get.props.n);
         let result = self.noticed(&key, result);
-        let doubt = result.as_ref().ok().and_then(|holding| self.doubt(&key, n, holding));
+        let doubt = result.as_ref().ok().and_then(|holding| self.cx.doubt(&key, n, holding));
         let record = result.as_ref().ok().and_then(|holding| holding.record.as_ref());
         let bytes = record.map_or(0, |stored| stored.record.bytes().len());
         if !self.hold_read(operation, bytes) {
@@ -274,5 +269,13 @@ impl Replica {
             }
             self.drive(now, operation);
         }
+    }
+}
+
+impl Cx {
+    /// Returns a node's name for people; its id if it is no member.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        let member = self.view.as_ref().and_then(|view| view.member(node));
+        member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 }

@@ -15,6 +15,7 @@ use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::clashes::Pair;
+use crate::cx::Cx;
 use crate::io::{HintPage, Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::ApplyFor;
@@ -31,7 +32,7 @@ impl Replica {
             return false;
         };
         let Delivery { target, key, record } = delivery;
-        if !self.is_for_its_owner(target, &key) {
+        if !self.cx.is_for_its_owner(target, &key) {
             self.adopt(target, key, record);
             return true;
         }
@@ -41,25 +42,18 @@ impl Replica {
             return true;
         }
         let request = PeerRequest::Deliver { key: key.key.clone(), record };
-        self.call(now, target, Purpose::Delivery { key, pair }, request);
+        self.cx.call(now, target, Purpose::Delivery { key, pair }, request);
         // Under a planted bug a hint is released as it is sent.
         self.follow_handoff();
         true
     }
 
-    /// Returns whether a hint's target is up and still owns its key.
-    fn is_for_its_owner(&self, target: NodeId, key: &PlacedKey) -> bool {
-        let Some(view) = &self.view else { return true };
-        let n = view.bucket(key.key.bucket()).n;
-        view.owners(key.partition, n).contains(&target) && view.is_alive(target)
-    }
-
     /// Makes a hint a record of this node, since its target no longer owns the key. It is handed on to the
     /// present owners like every record that this node does not own.
     fn adopt(&mut self, target: NodeId, key: PlacedKey, record: EncodedRecord) {
-        let ticket = self.pending.apply(ApplyFor::Adopted { target, key: key.clone() });
+        let ticket = self.cx.pending.apply(ApplyFor::Adopted { target, key: key.clone() });
         let record = StoredRecord { local: None, record };
-        self.emit(Output::Apply { ticket, key, record, durability: Durability::Synced });
+        self.cx.emit(Output::Apply { ticket, key, record, durability: Durability::Synced });
     }
 
     pub(crate) fn handle_adopted(
@@ -81,7 +75,7 @@ impl Replica {
 
     /// Takes up at once the hints for nodes that are no longer members, and all hints if this node leaves.
     pub(crate) fn release_hints_for_others(&mut self, now: Now, view: &View) {
-        let leaves = view.departed(self.config.me).is_some();
+        let leaves = view.departed(self.cx.config.me).is_some();
         let handoff = &mut self.background.handoff;
         for target in handoff.targets().collect::<Vec<_>>() {
             let is_member = view.members().any(|member| member.node == target);
@@ -96,12 +90,19 @@ impl Replica {
         while let Some(output) = self.background.handoff.poll_output() {
             match output {
                 HandoffOutput::LoadPage { target, after, limit_records, limit_bytes } => {
-                    let ticket = self.pending.hint_page(target);
-                    self.emit(Output::Hints { ticket, target, after, limit_records, limit_bytes });
+                    let ticket = self.cx.pending.hint_page(target);
+                    self.cx.emit(Output::Hints {
+                        ticket,
+                        target,
+                        after,
+                        limit_records,
+                        limit_bytes,
+                    });
                 }
                 HandoffOutput::Release { target, key, digest } => {
-                    let ticket = self.pending.apply(ApplyFor::Release { target, key: key.clone() });
-                    self.emit(Output::Release { ticket, target, key, digest });
+                    let ticket =
+                        self.cx.pending.apply(ApplyFor::Release { target, key: key.clone() });
+                    self.cx.emit(Output::Release { ticket, target, key, digest });
                 }
             }
         }
@@ -109,7 +110,7 @@ impl Replica {
 
     pub(crate) fn handle_hint_totals(&mut self, now: Now, target: NodeId, totals: HintTotals) {
         self.background.handoff.handle_totals(now.mono_us, target, totals);
-        if let Some(view) = self.view.clone() {
+        if let Some(view) = self.cx.view.clone() {
             self.release_hints_for_others(now, &view);
         }
         self.follow_handoff();
@@ -121,7 +122,7 @@ impl Replica {
         ticket: u64,
         result: Result<HintPage, StorageFault>,
     ) {
-        let Some(target) = self.pending.take_hint_page(ticket) else { return };
+        let Some(target) = self.cx.pending.take_hint_page(ticket) else { return };
         let handoff = &mut self.background.handoff;
         match result {
             Ok(HintPage { hints, end }) => handoff.handle_page(now.mono_us, target, hints, end),
@@ -140,7 +141,7 @@ impl Replica {
     ) {
         let why = match response {
             PeerResponse::Delivered { window } => {
-                self.count(Counter::HintsDelivered);
+                self.cx.count(Counter::HintsDelivered);
                 self.background.handoff.handle_delivered(now.mono_us, target, key, window);
                 return self.follow_handoff();
             }
@@ -181,5 +182,14 @@ impl Replica {
             }
         }
         self.follow_handoff();
+    }
+}
+
+impl Cx {
+    /// Returns whether a hint's target is up and still owns its key.
+    pub(crate) fn is_for_its_owner(&self, target: NodeId, key: &PlacedKey) -> bool {
+        let Some(view) = &self.view else { return true };
+        let n = view.bucket(key.key.bucket()).n;
+        view.owners(key.partition, n).contains(&target) && view.is_alive(target)
     }
 }

@@ -12,6 +12,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::{LayoutId, Now};
 
+use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::reasons::ApplyFor;
@@ -20,7 +21,7 @@ use crate::replica::Replica;
 impl Replica {
     /// Begins to take over the partitions that are to be owned. Where nothing moves, this node is ready at once.
     pub(crate) fn begin_inbound(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
-        let said = view.ready_of(self.config.me);
+        let said = view.ready_of(self.cx.config.me);
         let layout = view.layout_id();
         let begun = &self.background.transfers.inbound;
         let open = to_own
@@ -29,10 +30,10 @@ impl Replica {
             .filter(|p| !view.is_flipped(*p) && !said.contains(*p) && !begun.contains_key(p));
         // Nodes begin at different partitions, so that not all ask the same one first.
         let (mut first, mut later) = (Vec::new(), Vec::new());
-        let start = (self.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
+        let start = (self.cx.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
         for partition in open.collect::<Vec<_>>() {
-            if self.old_sets(view, partition).is_empty() {
-                self.emit(Output::Ready { layout, partition });
+            if self.cx.old_sets(view, partition).is_empty() {
+                self.cx.emit(Output::Ready { layout, partition });
             } else if partition.0 >= start {
                 first.push(partition);
             } else {
@@ -44,6 +45,52 @@ impl Replica {
         }
     }
 
+    pub(crate) fn inbound_status(
+        &self,
+        view: &View,
+        partition: Partition,
+    ) -> Option<InboundStatus> {
+        let transfer = self.background.transfers.inbound.get(&partition)?;
+        Some(transfer.status(self.cx.config.me, &self.cx.old_sets(view, partition)))
+    }
+
+    /// Returns whether this node is ready for a partition; if so, has it say so once all of the partition is
+    /// on disk, since records that it compared as its own may have been in memory alone.
+    pub(crate) fn conclude_inbound(&mut self, view: &View, partition: Partition) -> bool {
+        let ready = self.inbound_status(view, partition) == Some(InboundStatus::Ready);
+        if ready {
+            let ticket = ApplyFor::InboundSynced { layout: view.layout_id(), partition };
+            let ticket = self.cx.pending.apply(ticket);
+            self.cx.emit(Output::Sync { ticket });
+        }
+        ready
+    }
+
+    /// Ends an inbound transfer once the partition is on disk, and says that this node is ready; retries if it is not.
+    pub(crate) fn handle_inbound_synced(
+        &mut self,
+        now: Now,
+        layout: LayoutId,
+        partition: Partition,
+        result: &Result<(), StorageFault>,
+    ) {
+        let Some(view) = self.cx.view.clone().filter(|view| view.layout_id() == layout) else {
+            return;
+        };
+        let job = PartitionJob { partition, kind: JobKind::Inbound };
+        match self.inbound_status(&view, partition) {
+            None => {}
+            Some(InboundStatus::Ready) if result.is_ok() => {
+                self.background.transfers.end_inbound(partition);
+                self.vote_where_inbound(now, &view, partition);
+                self.cx.emit(Output::Ready { layout, partition });
+            }
+            Some(_) => self.background.transfers.rest(now.mono_us, job),
+        }
+    }
+}
+
+impl Cx {
     /// Returns the older active owner sets of a partition, for each N for which this node is to own it.
     pub(crate) fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
         let mut sets = Vec::new();
@@ -76,49 +123,5 @@ impl Replica {
             }));
         }
         sets
-    }
-
-    pub(crate) fn inbound_status(
-        &self,
-        view: &View,
-        partition: Partition,
-    ) -> Option<InboundStatus> {
-        let transfer = self.background.transfers.inbound.get(&partition)?;
-        Some(transfer.status(self.config.me, &self.old_sets(view, partition)))
-    }
-
-    /// Returns whether this node is ready for a partition; if so, has it say so once all of the partition is
-    /// on disk, since records that it compared as its own may have been in memory alone.
-    pub(crate) fn conclude_inbound(&mut self, view: &View, partition: Partition) -> bool {
-        let ready = self.inbound_status(view, partition) == Some(InboundStatus::Ready);
-        if ready {
-            let ticket = ApplyFor::InboundSynced { layout: view.layout_id(), partition };
-            let ticket = self.pending.apply(ticket);
-            self.emit(Output::Sync { ticket });
-        }
-        ready
-    }
-
-    /// Ends an inbound transfer once the partition is on disk, and says that this node is ready; retries if it is not.
-    pub(crate) fn handle_inbound_synced(
-        &mut self,
-        now: Now,
-        layout: LayoutId,
-        partition: Partition,
-        result: &Result<(), StorageFault>,
-    ) {
-        let Some(view) = self.view.clone().filter(|view| view.layout_id() == layout) else {
-            return;
-        };
-        let job = PartitionJob { partition, kind: JobKind::Inbound };
-        match self.inbound_status(&view, partition) {
-            None => {}
-            Some(InboundStatus::Ready) if result.is_ok() => {
-                self.background.transfers.end_inbound(partition);
-                self.vote_where_inbound(now, &view, partition);
-                self.emit(Output::Ready { layout, partition });
-            }
-            Some(_) => self.background.transfers.rest(now.mono_us, job),
-        }
     }
 }

@@ -28,17 +28,17 @@ impl Replica {
             ErrorCode::TooOld => {
                 // The peer has told its clock with the refusal.
                 let Some(request) = call.again.take() else { return Some(call) };
-                self.ask(now, call.node, call.purpose, request, None);
+                self.cx.ask(now, call.node, call.purpose, request, None);
                 None
             }
             ErrorCode::StaleLayout => {
-                self.emit(Output::Behind { node: call.node });
+                self.cx.emit(Output::Behind { node: call.node });
                 // The operation begins anew with the next view.
                 (!waits).then_some(call)
             }
             // A node that has just started tells the peer so; a node that runs twice hears of the other process.
-            ErrorCode::OtherLife if !self.is_disputed() => {
-                self.emit(Output::Behind { node: call.node });
+            ErrorCode::OtherLife if !self.cx.is_disputed() => {
+                self.cx.emit(Output::Behind { node: call.node });
                 self.ask_later(now, call)
             }
             ErrorCode::UnknownLayout => self.ask_later(now, call),
@@ -52,7 +52,7 @@ impl Replica {
         if !waits || call.again.is_none() {
             return Some(call);
         }
-        let id = self.pending.operation();
+        let id = self.cx.pending.operation();
         self.deferred.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
         None
     }
@@ -71,7 +71,7 @@ impl Replica {
                 self.handle_lost(now, &call);
             } else if let Some(request) = call.again.take() {
                 let again = Some(request.clone());
-                self.ask(now, call.node, call.purpose, request, again);
+                self.cx.ask(now, call.node, call.purpose, request, again);
             }
         }
     }

@@ -7,6 +7,7 @@
 #![no_std]
 extern crate alloc;
 
+mod admission;
 mod allowance;
 mod answer;
 mod background;
@@ -15,6 +16,7 @@ mod collection;
 mod collector;
 mod config;
 mod counter;
+mod cx;
 mod departure;
 mod disputes;
 mod exchange;
@@ -23,6 +25,7 @@ mod explain;
 mod forward;
 mod get;
 mod hint_delivery;
+mod holding;
 mod inbound;
 mod io;
 mod latency;

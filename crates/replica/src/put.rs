@@ -28,6 +28,7 @@ pub(crate) use self::operation::{PutOperation, WaitingPut};
 pub(crate) use self::queue::KeyQueue;
 use crate::Counter;
 use crate::answer::{deadline_us, resolve, resolve_n};
+use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
 use crate::reasons::ApplyFor;
@@ -37,9 +38,9 @@ impl Replica {
     pub(crate) fn start_put(&mut self, now: Now, asker: Asker, request: PutRequest) {
         let put = match self.plan_put(now, asker, request) {
             Ok(planned) => planned,
-            Err(failure) => return self.refuse(asker, failure),
+            Err(failure) => return self.cx.refuse(asker, failure),
         };
-        let me = self.config.me;
+        let me = self.cx.config.me;
         let Some(WritePlan { primaries, fallbacks, .. }) = put.plans.first() else { return };
         let living = |listed: &[ListedNode]| listed.iter().any(|one| one.alive);
         let is_in = |listed: &[ListedNode]| listed.iter().any(|one| one.node == me);
@@ -53,7 +54,7 @@ impl Replica {
         }
         if matches!(asker, Asker::Peer(_)) {
             let message = "this node is not in the key's preference list under its layout";
-            return self.refuse(asker, Failure::new(ErrorCode::NotOwner, message));
+            return self.cx.refuse(asker, Failure::new(ErrorCode::NotOwner, message));
         }
         let all = || primaries.iter().chain(fallbacks);
         let up = all().filter(|target| target.alive);
@@ -80,11 +81,11 @@ impl Replica {
 
     fn refuse_put(&mut self, asker: Asker, failure: Failure, elsewhere: bool) {
         let maybe_applied = failure.maybe_applied || elsewhere;
-        self.refuse(asker, Failure { maybe_applied, ..failure });
+        self.cx.refuse(asker, Failure { maybe_applied, ..failure });
     }
 
     fn plan_put(&self, now: Now, asker: Asker, request: PutRequest) -> Result<WaitingPut, Failure> {
-        let view = self.ready()?;
+        let view = self.cx.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
         let n = resolve_n(request.n, props.n)?;
         let needs = Needs {
@@ -110,11 +111,11 @@ impl Replica {
             return Err(Failure::new(ErrorCode::ValueTooLarge, message));
         }
         let context = request.context.as_ref().map_or(Ok(Context::default()), |token| {
-            Context::decode(token, self.config.cluster, &request.key)
+            Context::decode(token, self.cx.config.cluster, &request.key)
         });
         let context =
             context.map_err(|error| Failure::new(ErrorCode::InvalidContext, format!("{error}")))?.0;
-        let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
+        let key = PlacedKey::new(self.cx.config.cluster, view.partitions(), request.key.clone());
         let plans = self.plans_of_put(now, &view, &key, (n, needs), deadline_us);
         Ok(WaitingPut {
             asker,
@@ -144,16 +145,16 @@ impl Replica {
     ) -> Vec<WritePlan> {
         let durability = view.bucket(key.key.bucket()).durability;
         let plan = |(primaries, fallbacks)| WritePlan {
-            me: self.config.me,
+            me: self.cx.config.me,
             primaries,
             fallbacks,
             needs,
             durability,
             hedge_after_us: SILENT_AFTER_US.max(2 * self.write_latency.get_us()),
-            send_until_us: self.message_age.until_us(now),
+            send_until_us: self.cx.message_age.until_us(now),
             deadline_us,
         };
-        self.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
+        self.cx.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
     }
 
     pub(crate) fn drive_put(
@@ -162,24 +163,29 @@ impl Replica {
         id: OperationId,
         mut put: Box<PutOperation>,
     ) -> (Option<Operation>, Option<u64>) {
-        let me = self.config.me;
+        let me = self.cx.config.me;
         while let Some(output) = put.machine.poll_output() {
             match output {
                 JointPutOutput::Write { request, node, durability } if node == me => {
                     let caller = Caller { operation: id, request };
-                    let ticket = self.pending.apply(ApplyFor::Put { caller, durability });
+                    let ticket = self.cx.pending.apply(ApplyFor::Put { caller, durability });
                     let local = put
                         .stored
                         .local
                         .filter(|_| put.coordinator_copy == CoordinatorCopy::Record);
                     let record = StoredRecord { local, record: put.stored.record.clone() };
                     let key = put.key.clone();
-                    self.emit(Output::Apply { ticket, key, record, durability });
+                    self.cx.emit(Output::Apply { ticket, key, record, durability });
                 }
                 JointPutOutput::Write { request, node, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
-                    self.call(now, node, purpose, PeerRequest::Write { key, record, durability });
+                    self.cx.call(
+                        now,
+                        node,
+                        purpose,
+                        PeerRequest::Write { key, record, durability },
+                    );
                 }
                 JointPutOutput::Hint { request, node, targets, durability } if node == me => {
                     let coordinator_copy =
@@ -190,16 +196,16 @@ impl Replica {
                     let kept = (put.key.clone(), record);
                     let caller = Caller { operation: id, request };
                     let whose = HoldFor::Own { caller, durability };
-                    self.hold(now, whose, kept, &targets, durability);
+                    self.cx.hold(now, whose, kept, &targets, durability);
                 }
                 JointPutOutput::Hint { request, node, targets, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
                     let hint = PeerRequest::Hint { key, record, targets, durability };
-                    self.call(now, node, purpose, hint);
+                    self.cx.call(now, node, purpose, hint);
                 }
                 JointPutOutput::Answer(result) => self.answer_puts(now, &mut put, None, &result),
-                JointPutOutput::Hedged => self.count(Counter::PutHedges),
+                JointPutOutput::Hedged => self.cx.count(Counter::PutHedges),
             }
         }
         if put.is_due(now.mono_us) {
@@ -221,13 +227,15 @@ impl Replica {
         result: &Result<PutSuccess, Shortfall>,
     ) {
         for (asker, started_us, response) in
-            put.answers(until_us, result, |node| self.name_of(node))
+            put.answers(until_us, result, |node| self.cx.name_of(node))
         {
             self.observe(now, Foreground::Put, started_us);
-            self.answer(asker, response);
+            self.cx.answer(asker, response);
         }
     }
+}
 
+impl Cx {
     /// Begins a new life under the actor rule, since a local write that failed may have lost a dot.
     pub(crate) fn renew_incarnation(&mut self) {
         self.config.incarnation = Incarnation(self.random.next_u64());

@@ -77,7 +77,7 @@ impl Replica {
         }
         let message = format!("{WAITING_MAX} pages of ranges wait to be read already");
         let failure = Failure::new(ErrorCode::Overloaded, message);
-        self.answer_peer(wanted.reply, PeerResponse::Refused(failure));
+        self.cx.answer_peer(wanted.reply, PeerResponse::Refused(failure));
     }
 
     /// Reads the next page whose asker still waits; returns false if there is none.
@@ -100,7 +100,7 @@ impl Replica {
         (reply, n): (u64, u8),
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         let response = match result {
             Ok(mut range) => {
                 range.records.retain(|(key, _)| view.bucket(key.key.bucket()).n == n);
@@ -115,6 +115,6 @@ impl Replica {
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.answer_peer(reply, response);
+        self.cx.answer_peer(reply, response);
     }
 }

@@ -18,8 +18,8 @@ use crate::replica::Replica;
 impl Replica {
     /// Merges the records of a fetched page and has them synced together.
     pub(crate) fn merge_page(&mut self, now: Now, (id, first_leaf): (u64, u16), page: Page) {
-        let Some(view) = self.view.clone() else { return };
-        let (cluster, partitions) = (self.config.cluster, view.partitions());
+        let Some(view) = self.cx.view.clone() else { return };
+        let (cluster, partitions) = (self.cx.config.cluster, view.partitions());
         let Some(exchange) = self.background.exchange(id) else { return };
         let partition = exchange.partition();
         let place = |key: Key| PlacedKey::new(cluster, partitions, key);
@@ -36,13 +36,13 @@ impl Replica {
             return self.handle_page_merged(id, first_leaf, true);
         }
         let whose = HoldFor::Page { exchange: id, first_leaf };
-        let group = self.pending.hold(records.len(), whose);
+        let group = self.cx.pending.hold(records.len(), whose);
         for (key, record) in records {
             self.notice_dead(now, &key, &record, &view);
-            let ticket = self.pending.apply(ApplyFor::Fetched { group });
+            let ticket = self.cx.pending.apply(ApplyFor::Fetched { group });
             let record = StoredRecord { local: None, record };
             let durability = Durability::Synced;
-            self.emit(Output::Apply { ticket, key, record, durability });
+            self.cx.emit(Output::Apply { ticket, key, record, durability });
         }
     }
 

@@ -58,7 +58,7 @@ impl Replica {
     /// Returns the bytes of large records that the gets under way hold.
     #[cfg(test)]
     pub(crate) fn read_bytes(&self) -> usize {
-        self.pending.read_bytes.0.load(Ordering::Relaxed)
+        self.cx.pending.read_bytes.0.load(Ordering::Relaxed)
     }
 
     /// Ends the get or the scan that would have answered this handle. A put goes on, since replicas may have it.
@@ -83,7 +83,7 @@ impl Replica {
     /// Counts what a get has read here. Returns false if that is too much and the get is refused, or if it is over.
     pub(crate) fn hold_read(&mut self, id: OperationId, bytes: usize) -> bool {
         let Some(Operation::Get(get)) = self.operations.get_mut(&id) else { return false };
-        match self.pending.read_bytes.hold(bytes) {
+        match self.cx.pending.read_bytes.hold(bytes) {
             Ok(held) => {
                 get.held = held;
                 true
@@ -91,7 +91,7 @@ impl Replica {
             Err(failure) => {
                 let asker = get.asker;
                 self.end(id);
-                self.refuse(asker, failure);
+                self.cx.refuse(asker, failure);
                 false
             }
         }

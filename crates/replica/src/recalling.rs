@@ -184,7 +184,7 @@ impl Replica {
         if !self.background.transfers.head_start.at_hand {
             return false;
         }
-        let pairs = self.refill_pairs(view, partition);
+        let pairs = self.cx.refill_pairs(view, partition);
         let head_start = &mut self.background.transfers.head_start;
         if head_start.running.contains_key(&partition) {
             return true;
@@ -217,11 +217,11 @@ impl Replica {
                     clocks,
                     synced,
                 };
-                self.call(now, peer, Purpose::Recall(partition), request);
+                self.cx.call(now, peer, Purpose::Recall(partition), request);
             }
             Step::Look(wanted) => {
-                let ticket = self.pending.recall(partition);
-                self.emit(Output::Recall { ticket, wanted });
+                let ticket = self.cx.pending.recall(partition);
+                self.cx.emit(Output::Recall { ticket, wanted });
             }
             Step::End => self.end_recall(partition),
         }
@@ -230,8 +230,8 @@ impl Replica {
 
     /// Takes a page of a peer's list of a partition; ends the recall if there is none.
     pub(crate) fn handle_recall_list(&mut self, partition: Partition, response: PeerResponse) {
-        let Some(view) = &self.view else { return };
-        let (cluster, partitions) = (self.config.cluster, view.partitions());
+        let Some(view) = &self.cx.view else { return };
+        let (cluster, partitions) = (self.cx.config.cluster, view.partitions());
         let PeerResponse::Digests(DigestPage { digests, until }) = response else {
             return self.end_recall(partition);
         };
@@ -253,7 +253,8 @@ impl Replica {
     /// Merges the records that the copy holds of those that it was asked for.
     pub(crate) fn handle_recalled(&mut self, now: Now, recalled: Recalled) {
         let Recalled { ticket, looked, records } = recalled;
-        let (Some(partition), Some(view)) = (self.pending.take_recall(ticket), self.view.clone())
+        let (Some(partition), Some(view)) =
+            (self.cx.pending.take_recall(ticket), self.cx.view.clone())
         else {
             return;
         };
@@ -273,12 +274,12 @@ impl Replica {
         if records.is_empty() {
             return self.handle_recall_merged(partition, true);
         }
-        let group = self.pending.hold(records.len(), HoldFor::Recall(partition));
+        let group = self.cx.pending.hold(records.len(), HoldFor::Recall(partition));
         for (key, record) in records {
             self.notice_dead(now, &key, &record, &view);
-            let ticket = self.pending.apply(ApplyFor::Fetched { group });
+            let ticket = self.cx.pending.apply(ApplyFor::Fetched { group });
             let (record, durability) = (StoredRecord { local: None, record }, Durability::Synced);
-            self.emit(Output::Apply { ticket, key, record, durability });
+            self.cx.emit(Output::Apply { ticket, key, record, durability });
         }
     }
 
@@ -299,7 +300,7 @@ impl Replica {
         let HeadStart { at_hand, asked, found, running, .. } =
             mem::take(&mut self.background.transfers.head_start);
         if at_hand {
-            self.emit(Output::LeaveCopy { asked, found });
+            self.cx.emit(Output::LeaveCopy { asked, found });
         }
         for partition in running.into_keys() {
             self.background.transfers.refill_now(partition);

@@ -11,6 +11,7 @@ use jedlik_membership::View;
 use jedlik_protocol::Now;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 
+use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::pending::{ExchangeStep, Purpose};
@@ -31,6 +32,69 @@ impl Replica {
         self.background.vote(exchange, told);
     }
 
+    /// Has the nodes that had no vote compared with again, since they may have one now.
+    pub(crate) fn ask_those_in_doubt_again(&mut self, job: PartitionJob) {
+        if job.kind == JobKind::Refill {
+            self.cx.refill_again(job.partition);
+        } else if let Some(inbound) = self.background.transfers.inbound.get_mut(&job.partition) {
+            inbound.ask_again();
+        }
+    }
+
+    /// Restores the vote once all that was merged for a refill is on disk; retries if it is not.
+    pub(crate) fn handle_refilled(
+        &mut self,
+        now: Now,
+        pair: (Partition, u8),
+        result: &Result<(), StorageFault>,
+    ) {
+        let Some(entry) = self.cx.votes.entries.get_mut(&pair).filter(|entry| entry.ending) else {
+            return;
+        };
+        entry.ending = false;
+        if result.is_err() {
+            let job = PartitionJob { partition: pair.0, kind: JobKind::Refill };
+            return self.background.transfers.rest(now.mono_us, job);
+        }
+        self.vote_again(now, pair);
+    }
+
+    /// Restores votes that this node lacked for having been given nothing, now that all that older owners were given is
+    /// on its disk. What an earlier life acknowledged as one of the new owners need not be there.
+    pub(crate) fn vote_where_inbound(&mut self, now: Now, view: &View, partition: Partition) {
+        if self.cx.votes.is_catching_up() {
+            return;
+        }
+        let moved: Vec<u8> = self.cx.old_sets(view, partition).iter().map(|set| set.n).collect();
+        let of_partition = self.cx.votes.entries.range((partition, 0)..=(partition, u8::MAX));
+        let never_given = |((_, of), entry): &(&(Partition, u8), &Entry)| {
+            moved.contains(of) && entry.bases.iter().all(|basis| basis.n < *of)
+        };
+        let pairs: Vec<_> = of_partition.filter(never_given).map(|(pair, _)| *pair).collect();
+        for pair in pairs {
+            self.vote_again(now, pair);
+        }
+    }
+
+    fn vote_again(&mut self, now: Now, pair: (Partition, u8)) {
+        self.cx.votes.entries.remove(&pair);
+        if !self.cx.votes.is_refilling(pair.0) {
+            self.background.transfers.refilled(pair.0);
+        }
+        if self.cx.votes.entries.is_empty() {
+            self.cx.votes.caught_up();
+            self.leave_copy();
+        }
+        // An entry that stays on disk for too long is refilled once more after a stop, and does no harm.
+        let soon_us = now.mono_us + KEEP_INTERVAL_US;
+        if self.cx.votes.entries.is_empty() || self.cx.votes.keep_again_us <= now.mono_us {
+            self.cx.votes.keep_again_us = soon_us;
+            self.cx.keep_votes(false);
+        }
+    }
+}
+
+impl Cx {
     /// Asks a peer whether it has a vote on the keys that are compared.
     pub(crate) fn ask_vote(
         &mut self,
@@ -44,17 +108,8 @@ impl Replica {
         self.call(now, peer, Purpose::Exchange { id, step: ExchangeStep::Vote }, request);
     }
 
-    /// Has the nodes that had no vote compared with again, since they may have one now.
-    pub(crate) fn ask_those_in_doubt_again(&mut self, job: PartitionJob) {
-        if job.kind == JobKind::Refill {
-            self.refill_again(job.partition);
-        } else if let Some(inbound) = self.background.transfers.inbound.get_mut(&job.partition) {
-            inbound.ask_again();
-        }
-    }
-
     /// Returns the owner sets whose past an entry for keys of `of` replicas stands for.
-    fn refill_sets(
+    pub(crate) fn refill_sets(
         &self,
         view: &View,
         (partition, of): (Partition, u8),
@@ -100,7 +155,11 @@ impl Replica {
         sets
     }
 
-    fn refill_statuses(&self, view: &View, partition: Partition) -> Vec<(u8, RefillStatus)> {
+    pub(crate) fn refill_statuses(
+        &self,
+        view: &View,
+        partition: Partition,
+    ) -> Vec<(u8, RefillStatus)> {
         let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
         let status = |((_, n), entry): (&(Partition, u8), &Entry)| {
             let sets = self.refill_sets(view, (partition, *n), entry);
@@ -158,58 +217,6 @@ impl Replica {
                 let ticket = self.pending.apply(ApplyFor::Refilled { partition, n });
                 self.emit(Output::Sync { ticket });
             }
-        }
-    }
-
-    /// Restores the vote once all that was merged for a refill is on disk; retries if it is not.
-    pub(crate) fn handle_refilled(
-        &mut self,
-        now: Now,
-        pair: (Partition, u8),
-        result: &Result<(), StorageFault>,
-    ) {
-        let Some(entry) = self.votes.entries.get_mut(&pair).filter(|entry| entry.ending) else {
-            return;
-        };
-        entry.ending = false;
-        if result.is_err() {
-            let job = PartitionJob { partition: pair.0, kind: JobKind::Refill };
-            return self.background.transfers.rest(now.mono_us, job);
-        }
-        self.vote_again(now, pair);
-    }
-
-    /// Restores votes that this node lacked for having been given nothing, now that all that older owners were given is
-    /// on its disk. What an earlier life acknowledged as one of the new owners need not be there.
-    pub(crate) fn vote_where_inbound(&mut self, now: Now, view: &View, partition: Partition) {
-        if self.votes.is_catching_up() {
-            return;
-        }
-        let moved: Vec<u8> = self.old_sets(view, partition).iter().map(|set| set.n).collect();
-        let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
-        let never_given = |((_, of), entry): &(&(Partition, u8), &Entry)| {
-            moved.contains(of) && entry.bases.iter().all(|basis| basis.n < *of)
-        };
-        let pairs: Vec<_> = of_partition.filter(never_given).map(|(pair, _)| *pair).collect();
-        for pair in pairs {
-            self.vote_again(now, pair);
-        }
-    }
-
-    fn vote_again(&mut self, now: Now, pair: (Partition, u8)) {
-        self.votes.entries.remove(&pair);
-        if !self.votes.is_refilling(pair.0) {
-            self.background.transfers.refilled(pair.0);
-        }
-        if self.votes.entries.is_empty() {
-            self.votes.caught_up();
-            self.leave_copy();
-        }
-        // An entry that stays on disk for too long is refilled once more after a stop, and does no harm.
-        let soon_us = now.mono_us + KEEP_INTERVAL_US;
-        if self.votes.entries.is_empty() || self.votes.keep_again_us <= now.mono_us {
-            self.votes.keep_again_us = soon_us;
-            self.keep_votes(false);
         }
     }
 }

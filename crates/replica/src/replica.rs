@@ -1,37 +1,29 @@
 //! The replica itself: dispatches inputs, drives machines, keeps their deadlines.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 
-use jedlik_coordinator::{Cause, ListedNode};
-use jedlik_hashing::{NodeId, Partition};
-use jedlik_membership::View;
+use jedlik_coordinator::Cause;
+use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
-use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey, Terms};
-use rand_chacha::ChaCha8Rng;
-use rand_core::SeedableRng;
+use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::{Now, PlacedKey};
 
-use crate::Counter;
 use crate::background::Background;
 use crate::config::Config;
+use crate::cx::Cx;
 use crate::explain::ExplainOperation;
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::{Input, Output};
 use crate::latency::LatencyEstimate;
-use crate::message_age::MessageAge;
-use crate::patience::answer_limit_us;
-use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
+use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Purpose};
 use crate::put::{KeyQueue, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
 use crate::timers::Timers;
-use crate::votes::Votes;
 
 /// Time after which a primary without an answer counts as silent and a fallback stands in for it, in
 /// microseconds: far more than a healthy one takes, and hardly noticed by a client.
@@ -51,25 +43,16 @@ pub(crate) enum Operation {
 /// Protocol logic of one shard: inputs in, outputs out, without clock, disk or network.
 #[derive(Debug)]
 pub struct Replica {
-    pub(crate) config: Config,
-    pub(crate) view: Option<Arc<View>>,
-    pub(crate) random: ChaCha8Rng,
-    pub(crate) pending: Pending,
+    pub(crate) cx: Cx,
     pub(crate) operations: BTreeMap<OperationId, Operation>,
     /// Queues of puts by key: those that wait, and those under way.
     pub(crate) minting: BTreeMap<PlacedKey, KeyQueue>,
     pub(crate) read_latency: LatencyEstimate,
     pub(crate) write_latency: LatencyEstimate,
-    pub(crate) message_age: MessageAge,
     pub(crate) background: Background,
-    /// This node's clock for messages at the present input; answers to peers carry it.
-    pub(crate) clock: u64,
     /// Calls to nodes that did not know the layout, in the order in which they are repeated.
     pub(crate) deferred: BTreeMap<(u64, OperationId), PeerCall>,
     timers: Timers,
-    /// Partitions for whose absent keys this shard can't vouch.
-    pub(crate) votes: Votes,
-    outputs: VecDeque<Output>,
 }
 
 impl Replica {
@@ -77,27 +60,20 @@ impl Replica {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            random: ChaCha8Rng::from_seed(config.random_seed),
-            pending: Pending::new(config.shard),
-            message_age: MessageAge::new(config.clock_start, config.tuning.message_life_us),
             background: Background::new(config.tuning),
-            votes: Votes::restored(config.votes.as_deref()),
-            config,
-            view: None,
+            cx: Cx::new(config),
             operations: BTreeMap::new(),
             minting: BTreeMap::new(),
             read_latency: LatencyEstimate::new(),
             write_latency: LatencyEstimate::new(),
-            clock: 0,
             deferred: BTreeMap::new(),
             timers: Timers::default(),
-            outputs: VecDeque::new(),
         }
     }
 
     /// Handles one input at the time `now`; its effects are then polled by [`Self::poll_output`].
     pub fn handle(&mut self, now: Now, input: Input) {
-        self.clock = self.message_age.clock(now);
+        self.cx.clock = self.cx.message_age.clock(now);
         match input {
             Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
@@ -106,12 +82,12 @@ impl Replica {
                 self.serve(now, &Arrival { from, reply, terms }, request);
             }
             Input::PeerAnswer { from, id, stamp, response } => {
-                self.message_age.note_clock(from, stamp.clock);
-                let response = self.heeded(from, stamp.life, response);
+                self.cx.message_age.note_clock(from, stamp.clock);
+                let response = self.cx.heeded(from, stamp.life, response);
                 self.handle_answer(now, from, id, response);
             }
             Input::PeerLost { node } => {
-                for call in self.pending.take_calls_to(node) {
+                for call in self.cx.pending.take_calls_to(node) {
                     self.handle_lost(now, &call);
                 }
             }
@@ -132,7 +108,7 @@ impl Replica {
             Input::CopyAtHand => self.handle_copy_at_hand(),
             Input::Recalled(recalled) => self.handle_recalled(now, recalled),
             Input::Believe => self.handle_believe(),
-            Input::VotesKept { kept } => self.handle_votes_kept(kept),
+            Input::VotesKept { kept } => self.cx.handle_votes_kept(kept),
             Input::Repair { partition } => self.handle_repair(partition),
             Input::SetBackground(change) => self.handle_background_change(now, change),
             Input::Timeout => self.handle_timeout(now),
@@ -142,17 +118,17 @@ impl Replica {
 
     /// Returns the next effect, in the order in which effects have to be carried out; `None` if there are no more.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.cx.poll_output()
     }
 
     /// Returns the time to give [`Input::Timeout`] at, in microseconds on the monotonic clock; `None` if nothing waits.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         // Without a layout the background does nothing.
-        let has_layout = self.view.as_ref().is_some_and(|view| view.layout_version() > 0);
+        let has_layout = self.cx.view.as_ref().is_some_and(|view| view.layout_version() > 0);
         let own = self.background.poll_timeout().filter(|_| has_layout);
         let again = self.deferred.first_key_value().map(|((due_us, _), _)| *due_us);
-        [self.timers.next(), self.pending.next_expiry(), again, own].into_iter().flatten().min()
+        [self.timers.next(), self.cx.pending.next_expiry(), again, own].into_iter().flatten().min()
     }
 
     /// Returns the number of requests under way, those included that are answered and still repair replicas.
@@ -171,14 +147,14 @@ impl Replica {
             }
             ClientRequest::Topology | ClientRequest::Admin(_) => {
                 let why = "a replica answers gets, puts, scans and explanations only";
-                self.refuse(asker, Failure::new(ErrorCode::Internal, why));
+                self.cx.refuse(asker, Failure::new(ErrorCode::Internal, why));
             }
         }
     }
 
     fn handle_answer(&mut self, now: Now, from: NodeId, id: u64, response: PeerResponse) {
-        let Some(mut call) = self.pending.take_call(id, from) else { return };
-        self.emit(Output::Outcome { node: from, answered: true });
+        let Some(mut call) = self.cx.pending.take_call(id, from) else { return };
+        self.cx.emit(Output::Outcome { node: from, answered: true });
         if let PeerResponse::Refused(failure) = &response {
             let Some(refused) = self.handle_refused(now, call, failure.code) else { return };
             call = refused;
@@ -220,7 +196,7 @@ impl Replica {
 
     /// Handles a call that will not be answered: the peer is lost or the time is up.
     pub(crate) fn handle_lost(&mut self, now: Now, call: &PeerCall) {
-        self.emit(Output::Outcome { node: call.node, answered: false });
+        self.cx.emit(Output::Outcome { node: call.node, answered: false });
         let Caller { operation: id, request } = match &call.purpose {
             Purpose::Operation(caller) => *caller,
             Purpose::Delivery { key, .. } => return self.handle_delivery_lost(now, call.node, key),
@@ -245,7 +221,7 @@ impl Replica {
 
     fn handle_timeout(&mut self, now: Now) {
         self.ask_again(now);
-        while let Some(call) = self.pending.take_expired(now.mono_us) {
+        while let Some(call) = self.cx.pending.take_expired(now.mono_us) {
             self.handle_lost(now, &call);
         }
         while let Some(id) = self.timers.pop_due(now.mono_us) {
@@ -264,7 +240,7 @@ impl Replica {
 
     /// Registers an operation and carries out its first effects.
     pub(crate) fn run(&mut self, now: Now, operation: Operation) {
-        let id = self.pending.operation();
+        let id = self.cx.pending.operation();
         self.operations.insert(id, operation);
         self.drive(now, id);
     }
@@ -292,109 +268,5 @@ impl Replica {
         if let Some(operation) = operation {
             self.operations.insert(id, operation);
         }
-    }
-
-    /// Sends a request to a peer, and keeps a copy to send again where an answer is awaited or state changes.
-    pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
-        // The peer may have begun a new life since it was heard, or was not heard for long; or it may not
-        // know the layout yet.
-        let waits = matches!(purpose, Purpose::Operation(_));
-        let again = (waits || request.changes_state()).then(|| request.clone());
-        self.ask(now, node, purpose, request, again);
-    }
-
-    pub(crate) fn ask(
-        &mut self,
-        now: Now,
-        node: NodeId,
-        purpose: Purpose,
-        request: PeerRequest,
-        again: Option<PeerRequest>,
-    ) {
-        let durability = match &request {
-            PeerRequest::Write { durability, .. } | PeerRequest::Hint { durability, .. } => {
-                *durability
-            }
-            _ => Durability::Buffered,
-        };
-        let record_limit_bytes = |key: &Key| {
-            let view = self.view.as_ref();
-            view.map_or(0, |view| view.bucket(key.bucket()).record_limit_bytes)
-        };
-        let limit_us = answer_limit_us(&purpose, &request, record_limit_bytes);
-        let id = self.pending.call(PeerCall {
-            node,
-            purpose,
-            durability,
-            sent_us: now.mono_us,
-            expires_us: now.mono_us + limit_us,
-            again,
-        });
-        let layouts = self.view.as_ref().map(|view| view.active_layouts()).unwrap_or_default();
-        let terms =
-            Terms { life: self.life(), layouts, receiver_clock: self.message_age.clock_of(node) };
-        self.emit(Output::Request { to: node, id, terms, request });
-    }
-
-    /// Returns the newest layout that this node knows; the default before the first view.
-    pub(crate) fn layout(&self) -> LayoutId {
-        self.view.as_ref().map_or(LayoutId::default(), |view| view.layout_id())
-    }
-
-    /// Returns the view if it has a layout, and otherwise the refusal for requests.
-    pub(crate) fn ready(&self) -> Result<Arc<View>, Failure> {
-        let view = self.view.as_ref().filter(|view| view.layout_version() > 0);
-        view.cloned().ok_or_else(|| {
-            let why = "the cluster has no layout yet: an admin makes one with `jedlik-admin \
-                       cluster plan` and `jedlik-admin cluster commit`";
-            Failure::new(ErrorCode::NotReady, why)
-        })
-    }
-
-    /// Returns the active preference lists of a partition, the newest first, each split into its first `n`
-    /// nodes and its fallbacks. This node comes first in either part that it is in.
-    pub(crate) fn owner_sets(
-        &self,
-        view: &View,
-        partition: Partition,
-        n: u8,
-    ) -> Vec<(Vec<ListedNode>, Vec<ListedNode>)> {
-        let me = self.config.me;
-        let target = |node: &NodeId| ListedNode { node: *node, alive: view.is_alive(*node) };
-        let targets = |list: &[NodeId]| {
-            let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
-            let mut primaries: Vec<ListedNode> = primaries.iter().map(target).collect();
-            let mut fallbacks: Vec<ListedNode> = fallbacks.iter().map(target).collect();
-            primaries.sort_by_key(|target| target.node != me);
-            fallbacks.sort_by_key(|target| target.node != me);
-            (primaries, fallbacks)
-        };
-        view.owner_lists(partition, n).into_iter().map(targets).collect()
-    }
-
-    pub(crate) fn answer(&mut self, asker: Asker, response: ClientResponse) {
-        self.emit(match asker {
-            Asker::Client(reply) => Output::AnswerClient { reply, response },
-            Asker::Peer(reply) => {
-                let response = PeerResponse::Forwarded(response);
-                Output::AnswerPeer { reply, stamp: self.stamp(), response }
-            }
-        });
-    }
-
-    pub(crate) fn answer_peer(&mut self, reply: u64, response: PeerResponse) {
-        self.emit(Output::AnswerPeer { reply, stamp: self.stamp(), response });
-    }
-
-    pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {
-        self.answer(asker, ClientResponse::Failed(failure));
-    }
-
-    pub(crate) fn count(&mut self, counter: Counter) {
-        self.emit(Output::Count(counter));
-    }
-
-    pub(crate) fn emit(&mut self, output: Output) {
-        self.outputs.push_back(output);
     }
 }

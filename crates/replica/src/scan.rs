@@ -120,11 +120,11 @@ pub(crate) fn mark(key: PlacedKey) -> ScanMark {
 impl Replica {
     pub(crate) fn start_scan(&mut self, now: Now, asker: Asker, mut request: ScanRequest) {
         request.limit = request.limit.clamp(1, SCAN_PAGE_RECORDS);
-        self.count(Counter::Scans);
+        self.cx.count(Counter::Scans);
         let deadline_us = deadline_us(now.mono_us, request.timeout_ms);
         let started = deadline_us.and_then(|by_us| self.begin_scan(now, asker, request, by_us));
         if let Err(failure) = started {
-            self.refuse(asker, failure);
+            self.cx.refuse(asker, failure);
         }
     }
 
@@ -146,7 +146,7 @@ impl Replica {
     pub(crate) fn restart_scan(&mut self, now: Now, scan: ScanOperation) {
         let ScanOperation { asker, request, deadline_us, .. } = scan;
         if let Err(failure) = self.begin_scan(now, asker, request, deadline_us) {
-            self.refuse(asker, failure);
+            self.cx.refuse(asker, failure);
         }
     }
 
@@ -156,7 +156,7 @@ impl Replica {
         request: &ScanRequest,
         deadline_us: u64,
     ) -> Result<(u8, Vec<ReadPlan>, Place), Failure> {
-        let view = self.ready()?;
+        let view = self.cx.ready()?;
         let partitions = view.partitions();
         if request.partition.0 >= partitions.get() {
             let (partition, count) = (request.partition, partitions.get());
@@ -172,9 +172,9 @@ impl Replica {
             }
         };
         let needs = Needs { answers: resolve("r", request.r, usual_r, n, 1)?, ..Needs::default() };
-        let sets = self.owner_sets(&view, request.partition, n).into_iter();
+        let sets = self.cx.owner_sets(&view, request.partition, n).into_iter();
         let plan = |(primaries, fallbacks)| ReadPlan {
-            me: self.config.me,
+            me: self.cx.config.me,
             primaries,
             fallbacks,
             filling: Vec::new(),
@@ -184,7 +184,7 @@ impl Replica {
             repair_until_us: now.mono_us,
             deadline_us,
         };
-        Ok((n, sets.map(plan).collect(), (self.config.cluster, partitions)))
+        Ok((n, sets.map(plan).collect(), (self.cx.config.cluster, partitions)))
     }
 
     pub(crate) fn drive_scan(
@@ -198,26 +198,26 @@ impl Replica {
             let (partition, limit, values) = (*partition, *limit, *values);
             let bucket = bucket_of(of);
             match output {
-                ScanOutput::Read { node } if node == self.config.me => {
-                    let ticket = self.pending.page(PageFor::Scan(id));
+                ScanOutput::Read { node } if node == self.cx.config.me => {
+                    let ticket = self.cx.pending.page(PageFor::Scan(id));
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
                     let range = RangeRequest::seen(partition, (bucket, values), after, limit);
-                    self.emit(Output::Range { ticket, range });
+                    self.cx.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
                     let (n, after) = (scan.n, after.clone());
-                    let counts = self.view.as_ref().map_or(0, |view| counts_digest(view));
+                    let counts = self.cx.view.as_ref().map_or(0, |view| counts_digest(view));
                     let request =
                         PeerRequest::Scan { bucket, n, partition, after, limit, values, counts };
-                    self.call(now, node, Purpose::Operation(Caller::of(id)), request);
+                    self.cx.call(now, node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
-                    let Some(view) = self.view.clone() else { continue };
+                    let Some(view) = self.cx.view.clone() else { continue };
                     let answer = scan.answer(page, &view, now.judged_ms());
-                    self.answer(scan.asker, ClientResponse::Scanned(answer));
+                    self.cx.answer(scan.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {
-                    self.refuse(scan.asker, self.scan_failure(&short));
+                    self.cx.refuse(scan.asker, self.scan_failure(&short));
                 }
             }
         }
@@ -231,7 +231,7 @@ impl Replica {
     }
 
     fn scan_failure(&self, short: &ScanShortfall) -> Failure {
-        let mut failure = shortfall("scan", &short.quorum, false, |node| self.name_of(node));
+        let mut failure = shortfall("scan", &short.quorum, false, |node| self.cx.name_of(node));
         if let Some(PlacedKey { key, .. }) = &short.damaged {
             let (bucket, key) = (Escaped(key.bucket()), Escaped(key.key()));
             failure.message += &format!("; too few can read the key {key} of {bucket}");
@@ -246,10 +246,10 @@ impl Replica {
         id: OperationId,
         result: Result<RangeResult, StorageFault>,
     ) {
-        let me = self.config.me;
+        let me = self.cx.config.me;
         let Some(Operation::Scan(scan)) = self.operations.get(&id) else { return };
         let partition = scan.request.partition;
-        let votes = self.votes.has(partition, scan.n);
+        let votes = self.cx.votes.has(partition, scan.n);
         let page = self.scanned(Scanning { partition, n: scan.n, votes }, result);
         if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
             match page {
@@ -276,7 +276,7 @@ impl Replica {
             }
             Err(failure) => PeerResponse::Refused(failure),
         };
-        self.answer_peer(reply, response);
+        self.cx.answer_peer(reply, response);
     }
 
     /// Returns this node's page of a scan, with a doubt where it has no vote.
@@ -291,7 +291,7 @@ impl Replica {
             damaged.clear();
         }
         // The page was read between the two.
-        let votes = scanning.votes && self.votes.has(scanning.partition, scanning.n);
+        let votes = scanning.votes && self.cx.votes.has(scanning.partition, scanning.n);
         let doubt = (!votes).then_some(Doubt::Refilling);
         Ok(ScanPage { records: shown, until, damaged, doubt })
     }

@@ -1,24 +1,17 @@
 //! Requests of peers and their answers.
 //!
-//! Invariants: only members are answered, and of a member only the process that is taken for it. The layout
-//! fence: a request made under an older layout than this replica's is refused. A request that would change
-//! something is refused if it has been under way for longer than a message lives.
+//! Invariant: nothing is done for a request that is not admitted.
 
 use alloc::format;
-use alloc::sync::Arc;
 use core::slice;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_membership::{ActiveLayout, View};
+use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
-use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
-use jedlik_protocol::{
-    ActiveLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, Stamp,
-    StoredRecord,
-};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::collection::Question;
@@ -46,14 +39,14 @@ pub(crate) struct Arrival {
 impl Replica {
     pub(crate) fn serve(&mut self, now: Now, arrival: &Arrival, request: PeerRequest) {
         let reply = arrival.reply;
-        if let Some(refusal) = self.stranger(arrival.from) {
-            return self.turn_away(reply, refusal);
+        if let Some(refusal) = self.cx.stranger(arrival.from) {
+            return self.cx.turn_away(reply, refusal);
         }
-        let view = match self.admit(now, arrival, &request) {
+        let view = match self.cx.admit(now, arrival, &request) {
             Ok(view) => view,
-            Err(failure) => return self.answer_peer(reply, PeerResponse::Refused(failure)),
+            Err(failure) => return self.cx.answer_peer(reply, PeerResponse::Refused(failure)),
         };
-        let placed = |key: Key| PlacedKey::new(self.config.cluster, view.partitions(), key);
+        let placed = |key: Key| PlacedKey::new(self.cx.config.cluster, view.partitions(), key);
         match request {
             PeerRequest::Write { key, record, durability } => {
                 let key = placed(key);
@@ -67,24 +60,13 @@ impl Replica {
             PeerRequest::Hint { key, record, targets, durability } => {
                 let key = placed(key);
                 let record = StoredRecord { local: None, record };
-                self.hold(now, HoldFor::Peer { reply }, (key, record), &targets, durability);
+                self.cx.hold(now, HoldFor::Peer { reply }, (key, record), &targets, durability);
             }
             PeerRequest::Read { .. }
             | PeerRequest::Inspect { .. }
             | PeerRequest::Compare { .. }
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
-            PeerRequest::Scan { bucket, n, partition, after, limit, values, counts } => {
-                let (n, votes) = match &bucket {
-                    Some(bucket) => (view.bucket(bucket).n, self.votes_for(bucket, partition, n)),
-                    None => (n, counts_digest(&view) == counts && self.votes.has(partition, n)),
-                };
-                let scanning = Scanning { partition, n, votes };
-                let ticket = self.pending.page(PageFor::ServeScan { reply, scanning });
-                let after = after.map(|mark| placed(mark.key));
-                let limit = limit.min(SCAN_PAGE_RECORDS);
-                let range = RangeRequest::seen(partition, (bucket, values), after, limit);
-                self.emit(Output::Range { ticket, range });
-            }
+            PeerRequest::Scan { .. } => self.serve_own_page(reply, &view, request),
             PeerRequest::Hashes { partition, n, branch, known, synced } => {
                 self.serve_hashes(reply, (partition, n), (branch, known), synced);
             }
@@ -106,9 +88,28 @@ impl Replica {
         }
     }
 
+    /// Reads this node's own page of a scan that a peer coordinates.
+    fn serve_own_page(&mut self, reply: u64, view: &View, request: PeerRequest) {
+        let PeerRequest::Scan { bucket, n, partition, after, limit, values, counts } = request
+        else {
+            return;
+        };
+        let (n, votes) = match &bucket {
+            Some(bucket) => (view.bucket(bucket).n, self.cx.votes_for(bucket, partition, n)),
+            None => (n, counts_digest(view) == counts && self.cx.votes.has(partition, n)),
+        };
+        let scanning = Scanning { partition, n, votes };
+        let ticket = self.cx.pending.page(PageFor::ServeScan { reply, scanning });
+        let after =
+            after.map(|mark| PlacedKey::new(self.cx.config.cluster, view.partitions(), mark.key));
+        let limit = limit.min(SCAN_PAGE_RECORDS);
+        let range = RangeRequest::seen(partition, (bucket, values), after, limit);
+        self.cx.emit(Output::Range { ticket, range });
+    }
+
     /// Serves a request that needs all that this node holds of one key.
     fn serve_key(&mut self, reply: u64, view: &View, request: PeerRequest) {
-        let placed = |key: Key| PlacedKey::new(self.config.cluster, view.partitions(), key);
+        let placed = |key: Key| PlacedKey::new(self.cx.config.cluster, view.partitions(), key);
         let (ticket, key) = match request {
             PeerRequest::Read { key, known, n } => {
                 let key = placed(key);
@@ -129,8 +130,8 @@ impl Replica {
             }
             _ => return,
         };
-        let ticket = self.pending.load(ticket);
-        self.emit(Output::Load { ticket, key });
+        let ticket = self.cx.pending.load(ticket);
+        self.cx.emit(Output::Load { ticket, key });
     }
 
     /// Reads a page of the records in neighbouring leaves.
@@ -144,102 +145,9 @@ impl Replica {
     ) {
         let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
         let span = Some((range(first_leaf).0, range(last_leaf).1));
-        let ticket = self.pending.page(ticket);
+        let ticket = self.cx.pending.page(ticket);
         let range = RangeRequest::stored(partition, span, after, limit);
-        self.emit(Output::Range { ticket, range });
-    }
-
-    fn admit(
-        &mut self,
-        now: Now,
-        arrival: &Arrival,
-        request: &PeerRequest,
-    ) -> Result<Arc<View>, Failure> {
-        self.unheeded(arrival, request).map_or(Ok(()), Err)?;
-        let view = self.fence(arrival, request)?;
-        if request.changes_state() && self.message_age.is_too_old(now, arrival.terms.receiver_clock)
-        {
-            self.count(Counter::TooOldMessages);
-            let life_ms = self.config.tuning.message_life_us / 1_000;
-            let message =
-                format!("the message may have been under way for longer than {life_ms} ms");
-            return Err(Failure::new(ErrorCode::TooOld, message));
-        }
-        let outside = |partition: Partition| partition.0 >= view.partitions().get();
-        let leaves = 1 << LEAF_BITS;
-        match request {
-            PeerRequest::Scan { partition, .. }
-            | PeerRequest::Hashes { partition, .. }
-            | PeerRequest::Vote { partition, .. }
-                if outside(*partition) =>
-            {
-                Err(no_such_partition(*partition))
-            }
-            PeerRequest::Digests { partition, first_leaf, last_leaf, .. }
-            | PeerRequest::Fetch { partition, first_leaf, last_leaf, .. }
-                if outside(*partition) || first_leaf > last_leaf || *last_leaf >= leaves =>
-            {
-                Err(no_such_partition(*partition))
-            }
-            _ => Ok(view),
-        }
-    }
-
-    /// Refuses a peer's request without a word that it could use: not even this node's clock.
-    fn turn_away(&mut self, reply: u64, failure: Failure) {
-        let response = PeerResponse::Refused(failure);
-        self.emit(Output::AnswerPeer { reply, stamp: Stamp::UNTOLD, response });
-    }
-
-    /// Returns why a node is not answered, if it has no place in the cluster. A node that is not known yet
-    /// may be known in a moment, and asks again.
-    fn stranger(&self, from: NodeId) -> Option<Failure> {
-        let view = self.view.as_ref().filter(|view| !view.hears(from))?;
-        if planted::on(Bug::RemovedNodeTakenBack) {
-            return None;
-        }
-        Some(if view.is_barred(from) {
-            let message = "the asker is no member of this cluster any more";
-            Failure::new(ErrorCode::Forbidden, message)
-        } else {
-            let message = "this node does not know the asker as a member yet";
-            Failure::new(ErrorCode::UnknownLayout, message)
-        })
-    }
-
-    /// Refuses a request under another layout, and has the node that is behind told the newer one. Requests
-    /// that only pass a client's request on, or inspect, are taken under any layout.
-    fn fence(&mut self, arrival: &Arrival, request: &PeerRequest) -> Result<Arc<View>, Failure> {
-        let layouts = &arrival.terms.layouts;
-        let (theirs, ours) = (layouts.newest, self.layout());
-        let missing = self.unknown_to(layouts);
-        if theirs != ours || missing.is_some() {
-            self.emit(Output::Behind { node: arrival.from });
-        }
-        let fenced = !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
-        if theirs > ours && fenced {
-            let message = format!("this node has layout {ours} and is waiting for {theirs}");
-            return Err(Failure::new(ErrorCode::UnknownLayout, message));
-        }
-        let view = self.ready()?;
-        if concludes(request) && !view.has_stored_layout() {
-            let message = format!("this node has layout {ours} and has yet to store it");
-            return Err(Failure::new(ErrorCode::UnknownLayout, message));
-        }
-        if let Some(missing) = missing.filter(|_| fenced && !planted::on(Bug::NoLayoutFence)) {
-            self.count(Counter::StaleLayouts);
-            let message =
-                format!("the request was made under layout {theirs}; this node has {missing} too");
-            return Err(Failure::new(ErrorCode::StaleLayout, message));
-        }
-        Ok(view)
-    }
-
-    /// Returns the newest active layout here that the sender does not reckon with. Partitions may have flipped under
-    /// it, also under one that a rival of the same version has overruled, and then its owners have to be asked.
-    fn unknown_to(&self, theirs: &ActiveLayouts) -> Option<LayoutId> {
-        let mut ours = self.view.iter().flat_map(|view| view.layouts()).map(ActiveLayout::id);
-        ours.find(|layout| !theirs.reckons_with(*layout))
+        self.cx.emit(Output::Range { ticket, range });
     }
 
     fn serve_write(
@@ -249,37 +157,9 @@ impl Replica {
         record: EncodedRecord,
         durability: Durability,
     ) {
-        let ticket = self.pending.apply(ticket);
+        let ticket = self.cx.pending.apply(ticket);
         let record = StoredRecord { local: None, record };
-        self.emit(Output::Apply { ticket, key, record, durability });
-    }
-
-    /// Keeps a record for others; a hint for this node itself is merged into its record. The local actor goes
-    /// to the first target's hint alone: the actor rule holds for a hint as for a record.
-    pub(crate) fn hold(
-        &mut self,
-        now: Now,
-        whose: HoldFor,
-        (key, record): (PlacedKey, StoredRecord),
-        targets: &[NodeId],
-        durability: Durability,
-    ) {
-        let me = self.config.me;
-        let targets = if targets.is_empty() { slice::from_ref(&me) } else { targets };
-        let group = self.pending.hold(targets.len(), whose);
-        for (place, target) in targets.iter().copied().enumerate() {
-            let ticket = self.pending.apply(ApplyFor::Hold { group });
-            if target == me {
-                let record = StoredRecord { local: None, record: record.record.clone() };
-                self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
-                continue;
-            }
-            self.count(Counter::HintsKept);
-            let local = record.local.filter(|_| place == 0);
-            let record = StoredRecord { local, record: record.record.clone() };
-            let (key, since_ms) = (key.clone(), now.wall_ms);
-            self.emit(Output::Hold { ticket, target, key, record, since_ms, durability });
-        }
+        self.cx.emit(Output::Apply { ticket, key, record, durability });
     }
 
     fn serve_hashes(
@@ -304,16 +184,7 @@ impl Replica {
                 PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
             }
         };
-        self.answer_compared(reply, response, synced);
-    }
-
-    /// Answers what this node holds. If the asker drops or forgets something by the answer, it waits for a sync.
-    pub(crate) fn answer_compared(&mut self, reply: u64, response: PeerResponse, synced: bool) {
-        if !synced || planted::on(Bug::DroppedBeforeSync) {
-            return self.answer_peer(reply, response);
-        }
-        let ticket = self.pending.apply(ApplyFor::ServeRested { reply, response });
-        self.emit(Output::Sync { ticket });
+        self.cx.answer_compared(reply, response, synced);
     }
 
     pub(crate) fn serve_digests(
@@ -322,7 +193,7 @@ impl Replica {
         (clocks, synced): (bool, bool),
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         let response = match result {
             Ok(range) => {
                 self.background.trees.note_damage(&range.damaged);
@@ -332,7 +203,7 @@ impl Replica {
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.answer_compared(reply, response, synced);
+        self.cx.answer_compared(reply, response, synced);
     }
 
     pub(crate) fn serve_read(
@@ -342,14 +213,14 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) {
         let response = match self.noticed(key, result) {
-            Ok(holding) => match (self.doubt(key, n, &holding), merged(holding)) {
+            Ok(holding) => match (self.cx.doubt(key, n, &holding), merged(holding)) {
                 (Some(why), record) => PeerResponse::Unknown { why, record },
                 (None, Some(record)) if known == Some(record.digest()) => PeerResponse::Same,
                 (None, record) => PeerResponse::Read(record),
             },
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.answer_peer(reply, response);
+        self.cx.answer_peer(reply, response);
     }
 
     pub(crate) fn serve_inspection(
@@ -359,11 +230,11 @@ impl Replica {
     ) {
         let response = match self.noticed(key, result) {
             Ok(holding) => {
-                PeerResponse::Inspected(inspection(&holding, self.is_refilling_key(key)).into())
+                PeerResponse::Inspected(inspection(&holding, self.cx.is_refilling_key(key)).into())
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.answer_peer(reply, response);
+        self.cx.answer_peer(reply, response);
     }
 
     /// Counts a damaged record and notes it for the next round of comparisons.
@@ -373,28 +244,9 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) -> Result<Holding, StorageFault> {
         if result.as_ref().is_ok_and(|holding| holding.damaged) {
-            self.count(Counter::DamagedRecords);
+            self.cx.count(Counter::DamagedRecords);
             self.background.trees.note_damage(slice::from_ref(key));
         }
         result
     }
-}
-
-fn no_such_partition(partition: Partition) -> Failure {
-    let message = format!("there is no partition {partition}, or no such leaf in it");
-    Failure::new(ErrorCode::InvalidRequest, message)
-}
-
-/// Returns whether the sender concludes something lasting from the answer: that it holds all that this node
-/// does, or that a tombstone may go. That takes a node which goes on refusing what is asked under older
-/// layouts, after a crash, too.
-fn concludes(request: &PeerRequest) -> bool {
-    matches!(
-        request,
-        PeerRequest::Hashes { .. }
-            | PeerRequest::Digests { .. }
-            | PeerRequest::Fetch { .. }
-            | PeerRequest::Compare { .. }
-            | PeerRequest::Revise { .. }
-    )
 }

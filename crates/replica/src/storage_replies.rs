@@ -21,7 +21,7 @@ impl Replica {
         ticket: u64,
         result: Result<Holding, StorageFault>,
     ) {
-        let Some(reason) = self.pending.take_load(ticket) else { return };
+        let Some(reason) = self.cx.pending.take_load(ticket) else { return };
         match reason {
             LoadFor::Mint(key) => self.mint_waiting(now, &key, result),
             LoadFor::Get(caller) => self.get_own(now, caller, result),
@@ -58,7 +58,7 @@ impl Replica {
             self.background.clashes.forget(&key.key);
         }
         if before != after
-            && let Some(view) = self.view.clone()
+            && let Some(view) = self.cx.view.clone()
         {
             let n = view.bucket(key.key.bucket()).n;
             let change = TreeChange::new(view.partitions(), key, n, before, after);
@@ -71,14 +71,14 @@ impl Replica {
         }
         let digest = |meta: Option<RecordMeta>| meta.map(|held| held.digest);
         let (before, after) = (digest(before), digest(after));
-        match self.pending.apply_of(ticket) {
+        match self.cx.pending.apply_of(ticket) {
             Some(ApplyFor::Pulled { id, key, pair }) => {
                 let (id, key, pair) = (*id, key.clone(), *pair);
                 self.handle_merged(id, &key, after, pair);
             }
             // The record had changed by then, and stays.
             Some(ApplyFor::Collected(collection)) if before != Some(collection.expected) => {
-                self.pending.take_apply(ticket);
+                self.cx.pending.take_apply(ticket);
             }
             _ => {}
         }
@@ -91,30 +91,30 @@ impl Replica {
         result: Result<(), StorageFault>,
     ) {
         let refusal = || result.clone().err().map(|fault| PeerResponse::Refused(fault.failure()));
-        let Some(reason) = self.pending.take_apply(ticket) else { return };
+        let Some(reason) = self.cx.pending.take_apply(ticket) else { return };
         match reason {
             ApplyFor::ServeWrite { reply } => {
                 let response = refusal().unwrap_or(PeerResponse::Written);
-                self.answer_peer(reply, response);
+                self.cx.answer_peer(reply, response);
             }
             ApplyFor::ServeDelivery { reply } => {
                 let window = self.background.window();
                 let response = refusal().unwrap_or(PeerResponse::Delivered { window });
                 if result.is_ok() {
-                    self.count(Counter::Deliveries);
+                    self.cx.count(Counter::Deliveries);
                 }
-                self.answer_peer(reply, response);
+                self.cx.answer_peer(reply, response);
             }
             ApplyFor::ServeSynced { reply } => {
                 let response = refusal().unwrap_or(PeerResponse::Compared(Comparison::Same));
-                self.answer_peer(reply, response);
+                self.cx.answer_peer(reply, response);
             }
             ApplyFor::ServeRested { reply, response } => {
-                self.answer_peer(reply, refusal().unwrap_or(response));
+                self.cx.answer_peer(reply, refusal().unwrap_or(response));
             }
             ApplyFor::ServeRevised { reply } => {
                 let response = refusal().unwrap_or(PeerResponse::Revised(true));
-                self.answer_peer(reply, response);
+                self.cx.answer_peer(reply, response);
             }
             ApplyFor::Collected(collection) => {
                 if result.is_ok() {
@@ -154,7 +154,7 @@ impl Replica {
 
     /// Counts one of several writes that are waited for together, and answers for the last.
     fn handle_held(&mut self, now: Now, group: u64, result: Result<(), StorageFault>) {
-        let Some(held) = self.pending.held(group, result) else { return };
+        let Some(held) = self.cx.pending.held(group, result) else { return };
         let result = held.failure.map_or(Ok(()), Err);
         match held.whose {
             HoldFor::Peer { reply } => {
@@ -162,7 +162,7 @@ impl Replica {
                     Ok(()) => PeerResponse::Written,
                     Err(fault) => PeerResponse::Refused(fault.failure()),
                 };
-                self.answer_peer(reply, response);
+                self.cx.answer_peer(reply, response);
             }
             HoldFor::Own { caller, durability } => {
                 self.handle_own_write(now, caller, durability, &result);
@@ -183,7 +183,7 @@ impl Replica {
         result: &Result<(), StorageFault>,
     ) {
         if result.is_err() && !planted::on(Bug::DotReusedAfterLostWrite) {
-            self.renew_incarnation();
+            self.cx.renew_incarnation();
         }
         if let Some(Operation::Put(put)) = self.operations.get_mut(&caller.operation) {
             match result {
@@ -202,7 +202,7 @@ impl Replica {
         ticket: u64,
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(reason) = self.pending.take_page(ticket) else { return };
+        let Some(reason) = self.cx.pending.take_page(ticket) else { return };
         match reason {
             PageFor::Scan(id) => self.handle_local_page(now, id, result),
             PageFor::ServeScan { reply, scanning } => {

@@ -11,13 +11,13 @@ impl Replica {
     /// on where these end, and it keeps the clocks that this one has heard of peers.
     #[must_use]
     pub fn successor(self, config: Config) -> Self {
-        let life_before = self.config.incarnation;
+        let life_before = self.cx.config.incarnation;
         let mut next = Self::new(config);
         if planted::on(Bug::ActorKeptAcrossReopening) {
-            next.config.incarnation = life_before;
+            next.cx.config.incarnation = life_before;
         }
-        next.pending.continue_after(&self.pending);
-        next.message_age = self.message_age;
+        next.cx.pending.continue_after(&self.cx.pending);
+        next.cx.message_age = self.cx.message_age;
         next
     }
 }

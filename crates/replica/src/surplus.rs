@@ -92,7 +92,7 @@ impl Surplus {
 impl Replica {
     /// Looks anew where there may be records of others, since owners or numbers of replicas have changed.
     pub(crate) fn follow_surplus(&mut self, view: &View) {
-        let (me, counts) = (self.config.me, view.replica_counts());
+        let (me, counts) = (self.cx.config.me, view.replica_counts());
         let transfers = &mut self.background.transfers;
         let others_alone = |partition: &Partition| {
             let others = |n: &u8| !view.owners(*partition, *n).contains(&me);
@@ -191,10 +191,10 @@ impl Replica {
         let Some(sweep) = surplus.sweep.as_mut() else { return false };
         sweep.asked = true;
         let (sweep, partition, after) = (sweep.number, sweep.partition, sweep.after.clone());
-        let ticket = self.pending.page(PageFor::Surplus { sweep });
+        let ticket = self.cx.pending.page(PageFor::Surplus { sweep });
         let limit = READING_RECORDS;
         let range = RangeRequest::stored(partition, None, after, limit);
-        self.emit(Output::Range { ticket, range });
+        self.cx.emit(Output::Range { ticket, range });
         true
     }
 
@@ -205,7 +205,7 @@ impl Replica {
         number: u64,
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         let Some(sweep) = self.background.transfers.surplus.sweep.as_ref() else { return };
         if sweep.number != number {
             return;
@@ -231,13 +231,13 @@ impl Replica {
         self.background.charge(now.mono_us, WorkKind::Transfer, count as u32);
         for key in damaged {
             let sweep = Some(number);
-            let ticket = self.pending.apply(ApplyFor::Discarded { sweep, key: key.clone() });
-            self.emit(Output::Discard { ticket, key });
+            let ticket = self.cx.pending.apply(ApplyFor::Discarded { sweep, key: key.clone() });
+            self.cx.emit(Output::Discard { ticket, key });
         }
         for (key, stored) in records {
-            let ticket = self.pending.apply(ApplyFor::Thinned { sweep: number });
+            let ticket = self.cx.pending.apply(ApplyFor::Thinned { sweep: number });
             let (expected, by) = (stored.record.digest(), Revision::GivenUp);
-            self.emit(Output::Revise { ticket, key, expected, by });
+            self.cx.emit(Output::Revise { ticket, key, expected, by });
         }
     }
 
@@ -255,7 +255,7 @@ impl Replica {
     fn end_sweep(&mut self, now: Now) {
         let Some(sweep) = self.background.transfers.surplus.sweep.take() else { return };
         let partition = sweep.partition;
-        let left = self.view.clone().map(|view| self.surplus_counts(&view, partition));
+        let left = self.cx.view.clone().map(|view| self.surplus_counts(&view, partition));
         let nothing = left.is_none_or(|counts| counts.is_empty());
         if nothing && self.background.trees.is_whole(partition) {
             self.background.transfers.thinned(partition);

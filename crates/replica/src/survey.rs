@@ -36,14 +36,14 @@ impl Replica {
         let is_left = |partition: &Partition| after.is_none_or(|after| *partition > after);
         let (partitions, until) = {
             let owned = &self.background.transfers.owned;
-            let left = self.of_this_shard(view).filter(is_left);
+            let left = self.cx.of_this_shard(view).filter(is_left);
             let mut unowned = left.filter(|partition| !owned.contains(partition));
             let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
             let until = unowned.next().and_then(|_more| partitions.last().copied());
             (partitions, until)
         };
-        let ticket = self.pending.survey(until);
-        self.emit(Output::Survey { ticket, partitions });
+        let ticket = self.cx.pending.survey(until);
+        self.cx.emit(Output::Survey { ticket, partitions });
         true
     }
 
@@ -54,7 +54,7 @@ impl Replica {
         ticket: u64,
         result: Result<Vec<Partition>, StorageFault>,
     ) {
-        let Some(until) = self.pending.take_survey(ticket) else { return };
+        let Some(until) = self.cx.pending.take_survey(ticket) else { return };
         let interval_us = self.background.tuning.exchange_interval_us;
         let transfers = &mut self.background.transfers;
         let Ok(occupied) = result else {

@@ -17,6 +17,7 @@ use jedlik_protocol::Now;
 use jedlik_protocol::peer::Vouching;
 
 use crate::background::Background;
+use crate::cx::Cx;
 use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, WorkerStep};
 use crate::io::{Output, StorageFault};
 use crate::reasons::ApplyFor;
@@ -36,7 +37,7 @@ impl Replica {
     /// Follows a change of the layouts, of what has flipped, or of buckets' numbers of replicas: other
     /// partitions move now.
     pub(crate) fn follow_layouts(&mut self, now: Now, before: Option<&View>, view: &View) {
-        let (owned, to_own) = (self.counted(view), self.newest(view));
+        let (owned, to_own) = (self.cx.counted(view), self.cx.newest(view));
         let Background { transfers, trees, .. } = &mut self.background;
         // With other numbers of replicas the owners' comparisons cover other keys, too.
         let as_before = |before: &View| {
@@ -68,28 +69,6 @@ impl Replica {
         self.follow_surplus(view);
     }
 
-    /// Returns the partitions of this shard that it owns for some N under an active layout.
-    fn counted(&self, view: &View) -> BTreeSet<Partition> {
-        let counts = view.replica_counts();
-        let owns =
-            |p: &Partition| counts.iter().any(|n| view.owners(*p, *n).contains(&self.config.me));
-        self.of_this_shard(view).filter(owns).collect()
-    }
-
-    /// Returns the partitions of this shard that it owns under the newest layout.
-    pub(crate) fn newest(&self, view: &View) -> BTreeSet<Partition> {
-        let most = usize::from(view.replica_counts().last().copied().unwrap_or(0));
-        let owns = |p: &Partition| {
-            view.preference_list(*p).iter().take(most).any(|node| *node == self.config.me)
-        };
-        self.of_this_shard(view).filter(owns).collect()
-    }
-
-    pub(crate) fn of_this_shard(&self, view: &View) -> impl Iterator<Item = Partition> + use<> {
-        let (shards, shard) = (u32::from(self.config.shards.max(1)), u32::from(self.config.shard));
-        view.partitions().partitions().filter(move |partition| partition.0 % shards == shard)
-    }
-
     /// Takes the next step of a transfer; returns false if there is none now.
     pub(crate) fn transfer_next(&mut self, now: Now, view: &View) -> bool {
         self.background.transfers.wake(now.mono_us);
@@ -116,7 +95,7 @@ impl Replica {
                     return true;
                 }
                 WorkerStep::AskVote { id, peer, partition, n } => {
-                    self.ask_vote(now, view, (id, peer), (partition, n));
+                    self.cx.ask_vote(now, view, (id, peer), (partition, n));
                     return true;
                 }
                 WorkerStep::Exchange { id, peer, partition, n, output } => {
@@ -138,7 +117,7 @@ impl Replica {
         }
         match job.kind {
             JobKind::Inbound if self.conclude_inbound(view, job.partition) => return,
-            JobKind::Refill => self.conclude_refill(view, job.partition),
+            JobKind::Refill => self.cx.conclude_refill(view, job.partition),
             _ => {}
         }
         if !matches!(self.obstacle(view, job), Obstacle::None) {
@@ -168,8 +147,8 @@ impl Replica {
                 _ => Obstacle::None,
             },
             // Without anybody to compare with there is nobody to wait for either.
-            JobKind::Refill => match self.refill_pairs(view, partition).is_empty() {
-                true => Obstacle::Nodes(self.refill_blockers(view, partition)),
+            JobKind::Refill => match self.cx.refill_pairs(view, partition).is_empty() {
+                true => Obstacle::Nodes(self.cx.refill_blockers(view, partition)),
                 false => Obstacle::None,
             },
             JobKind::Outbound | JobKind::Thin if !view.is_flipped(partition) => {
@@ -179,7 +158,7 @@ impl Replica {
                 Obstacle::Others(String::from("a member does not know the layout yet"))
             }
             JobKind::Outbound | JobKind::Thin => {
-                let owners = self.present_owners(view, partition);
+                let owners = self.cx.present_owners(view, partition);
                 let down: BTreeSet<NodeId> = owners
                     .into_iter()
                     .map(|(_, node)| node)
@@ -194,12 +173,6 @@ impl Replica {
         }
     }
 
-    fn present_owners(&self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
-        let list = view.preference_list(partition);
-        let of_n = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
-        view.replica_counts().into_iter().flat_map(of_n).collect()
-    }
-
     /// Chooses the nodes that a partition on its way is compared with, and has the worker begin.
     fn choose(&mut self, now: Now, view: &View, worker: usize, job: PartitionJob) {
         let mut pairs = match job.kind {
@@ -207,11 +180,11 @@ impl Replica {
                 Some(InboundStatus::Compare(pairs)) => pairs,
                 _ => Vec::new(),
             },
-            JobKind::Refill => self.refill_pairs(view, job.partition),
+            JobKind::Refill => self.cx.refill_pairs(view, job.partition),
             JobKind::Thin => self.surplus_pairs(view, job.partition),
             JobKind::Outbound if self.background.trees.is_empty(job.partition) => Vec::new(),
             JobKind::Outbound if planted::on(Bug::DroppedUnverified) => Vec::new(),
-            _ => self.present_owners(view, job.partition),
+            _ => self.cx.present_owners(view, job.partition),
         };
         if !matches!(self.obstacle(view, job), Obstacle::None) {
             self.background.transfers.workers[worker].clear();
@@ -229,7 +202,7 @@ impl Replica {
         }
         let (partition, vouching) = (ended.job.partition, ended.vouching);
         if ended.job.kind == JobKind::Refill {
-            self.refill_compared((partition, ended.n), ended.peer, vouching);
+            self.cx.refill_compared((partition, ended.n), ended.peer, vouching);
         } else if let Some(inbound) = transfers.inbound.get_mut(&partition) {
             inbound.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
         }
@@ -240,7 +213,7 @@ impl Replica {
         let over = match job.kind {
             JobKind::Inbound => self.conclude_inbound(view, partition),
             JobKind::Refill => {
-                self.conclude_refill(view, partition);
+                self.cx.conclude_refill(view, partition);
                 false
             }
             JobKind::Thin => self.begin_sweep(view, partition, whole),
@@ -254,8 +227,8 @@ impl Replica {
                     self.background.transfers.end_outbound(partition);
                     self.background.trees.drop(partition);
                 } else if over {
-                    let ticket = self.pending.apply(ApplyFor::Dropped { partition });
-                    self.emit(Output::Drop { ticket, partition });
+                    let ticket = self.cx.pending.apply(ApplyFor::Dropped { partition });
+                    self.cx.emit(Output::Drop { ticket, partition });
                     // Records that come from now on are not part of what is dropped.
                     self.background.trees.drop(partition);
                 }
@@ -297,5 +270,35 @@ impl Replica {
             self.background.trees.keep(partition);
             self.background.transfers.add_outbound(partition);
         }
+    }
+}
+
+impl Cx {
+    /// Returns the partitions of this shard that it owns for some N under an active layout.
+    pub(crate) fn counted(&self, view: &View) -> BTreeSet<Partition> {
+        let counts = view.replica_counts();
+        let owns =
+            |p: &Partition| counts.iter().any(|n| view.owners(*p, *n).contains(&self.config.me));
+        self.of_this_shard(view).filter(owns).collect()
+    }
+
+    /// Returns the partitions of this shard that it owns under the newest layout.
+    pub(crate) fn newest(&self, view: &View) -> BTreeSet<Partition> {
+        let most = usize::from(view.replica_counts().last().copied().unwrap_or(0));
+        let owns = |p: &Partition| {
+            view.preference_list(*p).iter().take(most).any(|node| *node == self.config.me)
+        };
+        self.of_this_shard(view).filter(owns).collect()
+    }
+
+    pub(crate) fn of_this_shard(&self, view: &View) -> impl Iterator<Item = Partition> + use<> {
+        let (shards, shard) = (u32::from(self.config.shards.max(1)), u32::from(self.config.shard));
+        view.partitions().partitions().filter(move |partition| partition.0 % shards == shard)
+    }
+
+    pub(crate) fn present_owners(&self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
+        let list = view.preference_list(partition);
+        let of_n = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
+        view.replica_counts().into_iter().flat_map(of_n).collect()
     }
 }

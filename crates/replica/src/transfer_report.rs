@@ -17,11 +17,11 @@ impl Replica {
     /// Returns the progress of this shard's transfers, and what keeps them from going on; empty without a layout.
     #[must_use]
     pub fn transfer_report(&self) -> TransferReport {
-        let Some(view) = self.view.as_ref().filter(|view| view.layout_version() > 0) else {
+        let Some(view) = self.cx.view.as_ref().filter(|view| view.layout_version() > 0) else {
             return TransferReport::default();
         };
         let Background { transfers, trees, handoff, .. } = &self.background;
-        let to_own = self.newest(view);
+        let to_own = self.cx.newest(view);
         let flipped = to_own.iter().filter(|p| view.is_flipped(**p)).count();
         let unready = transfers.inbound.len();
         let leaving = transfers.owned.difference(&to_own).count();

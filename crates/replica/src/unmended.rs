@@ -24,7 +24,7 @@ impl Replica {
         }
         for key in unmended {
             let owners = view.owners(partition, view.bucket(key.key.bucket()).n);
-            let me = self.config.me;
+            let me = self.cx.config.me;
             if !owners.contains(&me)
                 || owners.iter().any(|node| *node != me && !view.is_alive(*node))
             {
@@ -32,8 +32,8 @@ impl Replica {
             }
             self.handle_mended(&key);
             let (sweep, discarded) = (None, key.clone());
-            let ticket = self.pending.apply(ApplyFor::Discarded { sweep, key: discarded });
-            self.emit(Output::Discard { ticket, key });
+            let ticket = self.cx.pending.apply(ApplyFor::Discarded { sweep, key: discarded });
+            self.cx.emit(Output::Discard { ticket, key });
         }
     }
 

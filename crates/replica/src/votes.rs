@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use self::kept::{Kept, decode};
 use self::layouts::Layouts;
 use crate::config::ShardPast;
+use crate::cx::Cx;
 use crate::io::{Holding, Output};
 use crate::refilling::{first, oldest_owners};
 use crate::replica::Replica;
@@ -140,43 +141,120 @@ impl Replica {
     /// is written down before anything is done under that view.
     pub(crate) fn follow_votes(&mut self, before: Option<&View>, view: &View) {
         let past = view.past();
-        self.votes.confirmed = past != Past::Unconfirmed;
+        self.cx.votes.confirmed = past != Past::Unconfirmed;
         let same = |before: &View| before.past() == past && before.has_owners_of(view);
         if before.is_some_and(same) {
             return;
         }
-        let first = self.votes.counts.is_none();
+        let first = self.cx.votes.counts.is_none();
         let mut changed = first;
-        let lost = past == Past::Lost || self.config.past == ShardPast::Lost;
-        let lost = lost && !core::mem::replace(&mut self.votes.loss_noted, lost);
+        let lost = past == Past::Lost || self.cx.config.past == ShardPast::Lost;
+        let lost = lost && !core::mem::replace(&mut self.cx.votes.loss_noted, lost);
         if first || lost {
-            for (partition, n) in self.owned_pairs(view).collect::<Vec<_>>() {
-                if lost || self.has_flipped_to_me(view, partition, n) {
+            for (partition, n) in self.cx.owned_pairs(view).collect::<Vec<_>>() {
+                if lost || self.cx.has_flipped_to_me(view, partition, n) {
                     let basis = Basis { n, least_w: view.least_w(n) };
-                    changed |= self.votes.add(partition, n, basis, true);
+                    changed |= self.cx.votes.add(partition, n, basis, true);
                 }
             }
-            let began = lost || !self.votes.entries.is_empty();
-            changed |= began != self.votes.catching_up && began;
-            self.votes.catching_up |= began;
+            let began = lost || !self.cx.votes.entries.is_empty();
+            changed |= began != self.cx.votes.catching_up && began;
+            self.cx.votes.catching_up |= began;
         }
-        changed |= self.follow_flips(view);
-        let is_noted = self.note_layouts(view);
-        changed |= self.follow_counts(before, view);
-        let owned: BTreeSet<(Partition, u8)> = self.owned_pairs(view).collect();
-        let entries = self.votes.entries.len();
-        self.votes.entries.retain(|pair, _| owned.contains(pair));
-        changed |= self.votes.entries.len() != entries;
+        changed |= self.cx.follow_flips(view);
+        let is_noted = self.cx.note_layouts(view);
+        changed |= self.cx.follow_counts(before, view);
+        let owned: BTreeSet<(Partition, u8)> = self.cx.owned_pairs(view).collect();
+        let entries = self.cx.votes.entries.len();
+        self.cx.votes.entries.retain(|pair, _| owned.contains(pair));
+        changed |= self.cx.votes.entries.len() != entries;
         self.queue_refills();
         if changed || is_noted {
-            self.keep_votes(changed);
+            self.cx.keep_votes(changed);
         }
     }
 
+    fn queue_refills(&mut self) {
+        for partition in self.cx.votes.refilling() {
+            self.background.transfers.refill(partition);
+        }
+    }
+
+    /// Answers a peer what this node can say of keys with this N, as both know them.
+    pub(crate) fn serve_vote(
+        &mut self,
+        reply: u64,
+        (partition, n): (Partition, u8),
+        counts: u64,
+        flipped: LayoutId,
+    ) {
+        let Some(view) = self.cx.view.clone() else { return };
+        let is_owner = counts_digest(&view) == counts
+            && view.owners(partition, n).contains(&self.cx.config.me)
+            && !self
+                .background
+                .trees
+                .has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
+        let vouching = if is_owner && self.cx.votes.has(partition, n) {
+            Vouching::Votes
+        } else if is_owner
+            && self.cx.votes.has_lost_nothing(partition, n)
+            && flipped_id(&view, partition) == flipped
+        {
+            Vouching::LostNothing
+        } else {
+            Vouching::Nothing
+        };
+        let life = self.cx.config.incarnation;
+        self.cx.answer_peer(reply, PeerResponse::Vote { life, vouching });
+    }
+
+    /// Refills a partition in which a record took the place of a damaged one, which may have held more.
+    pub(crate) fn handle_mended(&mut self, key: &PlacedKey) {
+        let Some(view) = self.cx.view.clone() else { return };
+        let n = view.bucket(key.key.bucket()).n;
+        let owns = view.owners(key.partition, n).contains(&self.cx.config.me);
+        if !owns || planted::on(Bug::DamageIsAbsence) {
+            return;
+        }
+        let basis = Basis { n, least_w: view.least_w(n) };
+        // The records that it was compared with before may be the lost ones.
+        let former = self.cx.votes.entries.remove(&(key.partition, n));
+        for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
+            self.cx.votes.add(key.partition, n, basis, true);
+        }
+        // The tree still counts the damaged record, so that it may agree with others' all the same; and so
+        // may a comparison under way.
+        self.background.trees.read_anew(key.partition);
+        self.background.transfers.refilled(key.partition);
+        self.background.transfers.refill(key.partition);
+        self.background.transfers.restart_inbound(key.partition);
+        self.cx.keep_votes(true);
+    }
+
+    /// Votes on everything again, since an admin takes this node's copies for all there is: whatever it lacks is lost.
+    pub(crate) fn handle_believe(&mut self) {
+        for partition in self.cx.votes.refilling() {
+            self.background.transfers.refilled(partition);
+        }
+        self.cx.votes.entries.clear();
+        self.cx.votes.caught_up();
+        self.leave_copy();
+        self.cx.keep_votes(false);
+    }
+
+    /// Returns the number of partitions for whose absent keys this shard can't vouch.
+    #[must_use]
+    pub fn refilling(&self) -> u32 {
+        self.cx.votes.refilling().len() as u32
+    }
+}
+
+impl Cx {
     /// Follows other numbers of replicas: this node has no vote on keys that it was never given, and none
     /// under the new number where it had none under the old. While it does not hold again what a lost past
     /// had, an earlier life may have been given such keys under the new number already.
-    fn follow_counts(&mut self, before: Option<&View>, view: &View) -> bool {
+    pub(crate) fn follow_counts(&mut self, before: Option<&View>, view: &View) -> bool {
         let now = counts_of(view);
         let Some(then) = self.votes.counts.replace(now.clone()) else { return false };
         if then == now {
@@ -225,7 +303,7 @@ impl Replica {
     }
 
     /// Returns the partitions of this shard that this node owns, with each N.
-    fn owned_pairs<'a>(
+    pub(crate) fn owned_pairs<'a>(
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = (Partition, u8)> + use<'a> {
@@ -238,7 +316,7 @@ impl Replica {
     }
 
     /// Returns whether this node was given what there was of these keys: a new owner is once it is ready.
-    fn was_given(&self, view: &View, partition: Partition, n: u8) -> bool {
+    pub(crate) fn was_given(&self, view: &View, partition: Partition, n: u8) -> bool {
         let me = self.config.me;
         let is_ready = view.ready_of(me).contains(partition);
         oldest_owners(view, partition, n).contains(&me)
@@ -246,7 +324,7 @@ impl Replica {
     }
 
     /// Returns whether this node is an owner under a layout that has flipped, and so once held all of the partition.
-    fn has_flipped_to_me(&self, view: &View, partition: Partition, n: u8) -> bool {
+    pub(crate) fn has_flipped_to_me(&self, view: &View, partition: Partition, n: u8) -> bool {
         flipped_for(view, partition).is_some_and(|known| {
             let list = known.preference_list(partition);
             list.iter().take(usize::from(n)).any(|node| *node == self.config.me)
@@ -262,12 +340,6 @@ impl Replica {
     /// Notes whether the disk has the row of what has no vote.
     pub(crate) fn handle_votes_kept(&mut self, kept: bool) {
         self.votes.unkept = !kept;
-    }
-
-    fn queue_refills(&mut self) {
-        for partition in self.votes.refilling() {
-            self.background.transfers.refill(partition);
-        }
     }
 
     /// Returns what keeps this node from saying that it holds all it should of a key, or that the key is
@@ -297,75 +369,6 @@ impl Replica {
         let n = view.bucket(key.key.bucket()).n;
         let owns = view.owners(key.partition, n).contains(&self.config.me);
         owns && !self.votes.has(key.partition, n)
-    }
-
-    /// Answers a peer what this node can say of keys with this N, as both know them.
-    pub(crate) fn serve_vote(
-        &mut self,
-        reply: u64,
-        (partition, n): (Partition, u8),
-        counts: u64,
-        flipped: LayoutId,
-    ) {
-        let Some(view) = self.view.clone() else { return };
-        let is_owner = counts_digest(&view) == counts
-            && view.owners(partition, n).contains(&self.config.me)
-            && !self
-                .background
-                .trees
-                .has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
-        let vouching = if is_owner && self.votes.has(partition, n) {
-            Vouching::Votes
-        } else if is_owner
-            && self.votes.has_lost_nothing(partition, n)
-            && flipped_id(&view, partition) == flipped
-        {
-            Vouching::LostNothing
-        } else {
-            Vouching::Nothing
-        };
-        let life = self.config.incarnation;
-        self.answer_peer(reply, PeerResponse::Vote { life, vouching });
-    }
-
-    /// Refills a partition in which a record took the place of a damaged one, which may have held more.
-    pub(crate) fn handle_mended(&mut self, key: &PlacedKey) {
-        let Some(view) = self.view.clone() else { return };
-        let n = view.bucket(key.key.bucket()).n;
-        let owns = view.owners(key.partition, n).contains(&self.config.me);
-        if !owns || planted::on(Bug::DamageIsAbsence) {
-            return;
-        }
-        let basis = Basis { n, least_w: view.least_w(n) };
-        // The records that it was compared with before may be the lost ones.
-        let former = self.votes.entries.remove(&(key.partition, n));
-        for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
-            self.votes.add(key.partition, n, basis, true);
-        }
-        // The tree still counts the damaged record, so that it may agree with others' all the same; and so
-        // may a comparison under way.
-        self.background.trees.read_anew(key.partition);
-        self.background.transfers.refilled(key.partition);
-        self.background.transfers.refill(key.partition);
-        self.background.transfers.restart_inbound(key.partition);
-        self.keep_votes(true);
-    }
-
-    /// Votes on everything again, since an admin takes this node's copies for all there is: whatever it lacks is lost.
-    pub(crate) fn handle_believe(&mut self) {
-        for partition in self.votes.refilling() {
-            self.background.transfers.refilled(partition);
-        }
-        self.votes.entries.clear();
-        self.votes.caught_up();
-        self.leave_copy();
-        self.keep_votes(false);
-    }
-
-    /// Returns the number of partitions for whose absent keys this shard can't vouch.
-    #[must_use]
-    pub fn refilling(&self) -> u32 {
-        self.votes.refilling().len() as u32
     }
 }
 

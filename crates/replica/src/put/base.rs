@@ -48,17 +48,17 @@ impl Base {
 impl Replica {
     /// Returns whether a put of the key might be minted as if what others acknowledged had never been.
     pub(super) fn lacks_base(&self, key: &PlacedKey, holding: &Holding) -> bool {
-        let Some(view) = &self.view else { return false };
+        let Some(view) = &self.cx.view else { return false };
         let by_time = view.bucket(key.key.bucket()).reconcile == Reconcile::LastWriteWins;
-        by_time && (holding.damaged || self.is_refilling_key(key))
+        by_time && (holding.damaged || self.cx.is_refilling_key(key))
     }
 
     /// Asks the other owners for their records of the key, for the puts that wait; `own` is what this node holds.
     pub(super) fn ask_for_base(&mut self, now: Now, key: &PlacedKey, own: Holding) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         let props = view.bucket(key.key.bucket());
         let mut left = view.owners(key.partition, props.n);
-        left.retain(|node| *node != self.config.me && view.is_alive(*node));
+        left.retain(|node| *node != self.cx.config.me && view.is_alive(*node));
         let last = self.minting.get(key).and_then(KeyQueue::last);
         let Some(last) = last.filter(|_| !left.is_empty()) else {
             return self.mint_on(now, key, &Ok(own), None);
@@ -70,7 +70,7 @@ impl Replica {
         }
         for node in left {
             let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
-            self.call(now, node, Purpose::Base(key.clone()), request);
+            self.cx.call(now, node, Purpose::Base(key.clone()), request);
         }
     }
 
@@ -107,8 +107,8 @@ impl Replica {
         }
         if base.is_whole() {
             base.left.clear();
-            let ticket = self.pending.load(LoadFor::Mint(key.clone()));
-            self.emit(Output::Load { ticket, key: key.clone() });
+            let ticket = self.cx.pending.load(LoadFor::Mint(key.clone()));
+            self.cx.emit(Output::Load { ticket, key: key.clone() });
         }
     }
 }

@@ -101,10 +101,10 @@ impl Replica {
             let busy = Failure::new(ErrorCode::KeyBusy, message);
             return self.refuse_put(put.asker, busy, put.elsewhere);
         }
-        let id = self.pending.operation();
+        let id = self.cx.pending.operation();
         queue.puts.push(id);
         queue.bytes += bytes;
-        self.count(Counter::Puts);
+        self.cx.count(Counter::Puts);
         self.operations.insert(id, Operation::Waiting(Box::new(put)));
         self.drive(now, id);
         self.begin_round(&key);
@@ -128,8 +128,8 @@ impl Replica {
             self.minting.remove(key);
         } else if !queue.puts.is_empty() && !queue.loading && queue.open.is_empty() {
             queue.loading = true;
-            let ticket = self.pending.load(LoadFor::Mint(key.clone()));
-            self.emit(Output::Load { ticket, key: key.clone() });
+            let ticket = self.cx.pending.load(LoadFor::Mint(key.clone()));
+            self.cx.emit(Output::Load { ticket, key: key.clone() });
         }
     }
 
@@ -208,7 +208,7 @@ impl Replica {
         holding: &Holding,
         (places, groups): (&mut Vec<(CoordinatorCopy, Held)>, &mut Vec<Group>),
     ) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.cx.view.clone() else { return };
         if put.started_us < now.mono_us {
             // Other nodes may be up than when the put came, and the version is only made now.
             let wants = (put.n, put.needs);
@@ -232,10 +232,10 @@ impl Replica {
                 return self.pass_on(now, put, first);
             }
         }
-        let drawn = ActorId(self.random.next_u64());
+        let drawn = ActorId(self.cx.random.next_u64());
         let actor =
-            if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
-        let fresh = (self.config.incarnation, actor);
+            if planted::on(Bug::OneActorPerNode) { ActorId(self.cx.config.me.0) } else { drawn };
+        let fresh = (self.cx.config.incarnation, actor);
         match mint(held, put.mint_request(stands_in, follows_ms), now, fresh) {
             Ok(minted) => {
                 self.note_minted(now, &put, held, minted);
@@ -248,27 +248,27 @@ impl Replica {
     /// Returns the first of the key's owners that is up, if that is another node. Puts that leave siblings
     /// are coordinated there, so that they wait in one queue and one node counts the siblings.
     fn first_up(&self, put: &WaitingPut) -> Option<NodeId> {
-        let view = self.view.as_ref()?;
+        let view = self.cx.view.as_ref()?;
         let lists = view.owner_lists(put.key.partition, put.n);
         let owners = lists.first()?.iter().take(usize::from(put.n));
         let first = owners.copied().find(|owner| view.is_alive(*owner))?;
-        (first != self.config.me).then_some(first)
+        (first != self.cx.config.me).then_some(first)
     }
 
     fn pass_on(&mut self, now: Now, put: WaitingPut, first: NodeId) {
-        let owners = [first, self.config.me].into();
+        let owners = [first, self.cx.config.me].into();
         let request = ClientRequest::Put(put.request);
         self.forward(now, put.asker, request, owners, put.deadline_us);
     }
 
     fn note_minted(&mut self, now: Now, put: &WaitingPut, held: &Held, minted: Minted) {
         if minted.retried {
-            self.count(Counter::RetriedPuts);
+            self.cx.count(Counter::RetriedPuts);
         }
         for _ in 0..minted.truncated {
-            self.count(Counter::TruncatedEntries);
+            self.cx.count(Counter::TruncatedEntries);
         }
-        let soon_us = now.mono_us + self.config.tuning.message_life_us;
+        let soon_us = now.mono_us + self.cx.config.tuning.message_life_us;
         let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms);
         // Time from which on something of the record may be forgotten.
         let due_us = if residue(&held.record, now.judged_ms()).is_some() {
@@ -292,7 +292,7 @@ impl Replica {
         let siblings = held.record.distinct().count();
         let member = Member {
             asker: put.asker,
-            context: context(&held.record, self.config.cluster, &put.key.key),
+            context: context(&held.record, self.cx.config.cluster, &put.key.key),
             siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
             warning: siblings >= usize::from(put.props.sibling_warning),
             started_us: put.started_us,
@@ -315,7 +315,7 @@ impl Replica {
         let is_large = stored.record.bytes().len() >= LARGE_RECORD_BYTES;
         let holds_us = if is_large { SILENT_AFTER_US } else { 0 };
         self.retire(key, &seen);
-        let id = self.pending.operation();
+        let id = self.cx.pending.operation();
         let queue = self.minting.entry(key.clone()).or_default();
         queue.open.push(id);
         queue.last.push(id);
@@ -349,7 +349,7 @@ impl Replica {
         for id in outdone {
             self.operations.remove(&id);
             self.sleep(id);
-            self.pending.give_up_calls(id);
+            self.cx.pending.give_up_calls(id);
         }
     }
 }

@@ -158,7 +158,7 @@ fn a_request_by_who_does_not_reckon_with_an_older_layout_that_counts_is_refused_
 fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
     let mut cluster = Cluster::new(3, &[]);
     cluster.put(N1, blind("alice", "tea")).expect("a put");
-    let known = cluster.node(N1).replica.layout();
+    let known = cluster.node(N1).replica.cx.layout();
     for layout in [LayoutId::default(), known] {
         let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;

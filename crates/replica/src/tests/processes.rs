@@ -287,7 +287,7 @@ fn a_refusal_and_what_is_passed_on_or_looked_at_are_taken_from_any_process() {
         cluster.notice_record(record);
         let mut heeded = |response: &PeerResponse| {
             let replica = &mut cluster.node(N1).replica;
-            match replica.heeded(N2, Incarnation(1), response.clone()) {
+            match replica.cx.heeded(N2, Incarnation(1), response.clone()) {
                 heeded if heeded == *response => None,
                 PeerResponse::Refused(failure) => Some(failure.code),
                 other => panic!("{other:?} in place of {response:?}"),

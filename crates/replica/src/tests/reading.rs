@@ -49,7 +49,7 @@ fn large_gets_past_the_limit_are_refused_and_small_ones_go_on() {
     drop(first);
 
     let mut cluster = mute();
-    let held = cluster.node(N1).replica.pending.read_bytes.hold(LARGE_AT_ONCE_BYTES);
+    let held = cluster.node(N1).replica.cx.pending.read_bytes.hold(LARGE_AT_ONCE_BYTES);
     let failure = cluster.get(N1, "large", 1).expect_err("one too many");
     assert!(failure.code.retryable() && failure.message.contains("nothing was done"), "{failure}");
     assert_eq!(cluster.node(N1).replica.operations(), 0);

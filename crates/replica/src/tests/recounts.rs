@@ -82,7 +82,7 @@ fn see(replica: &mut Replica, view: &View) {
 
 /// Returns the bases that the vote on keys of partition 0 with five replicas waits for.
 fn bases(replica: &Replica) -> Vec<Basis> {
-    let entry = replica.votes.entries.get(&(P, 5));
+    let entry = replica.cx.votes.entries.get(&(P, 5));
     entry.map(|entry| entry.bases.iter().copied().collect()).unwrap_or_default()
 }
 
@@ -112,7 +112,7 @@ fn a_life_that_lost_its_past_asks_who_owns_keys_by_a_raised_n_until_it_is_refill
         let mut replica = replica();
         see(&mut replica, &view([layout.clone()].into(), 3, Past::Lost, false));
         // It is kept over a stop that it has not been refilled.
-        let votes = Some(replica.votes.encode());
+        let votes = Some(replica.cx.votes.encode());
         replica = Replica::new(Config { votes, ..Cluster::config(ME, 2) });
         see(&mut replica, &view([layout.clone()].into(), 3, Past::Continuous, false));
         see(&mut replica, &view([layout.clone()].into(), 5, Past::Continuous, false));
@@ -137,14 +137,14 @@ fn whoever_votes_by_a_raised_n_counts_as_one_of_those_that_had_the_keys_before()
     see(&mut replica, &view);
     assert_eq!(bases(&replica), [BY_TWO_OF_THREE]);
     let asked: BTreeSet<NodeId> =
-        replica.refill_pairs(&view, P).into_iter().map(|(_, node)| node).collect();
+        replica.cx.refill_pairs(&view, P).into_iter().map(|(_, node)| node).collect();
     assert_eq!(asked, [2, 3, 4, 5].map(NodeId).into());
-    replica.refill_compared((P, 5), NodeId(2), Vouching::Nothing);
-    replica.refill_compared((P, 5), NodeId(3), Vouching::Votes);
-    assert_eq!(replica.refill_pairs(&view, P).len(), 2, "one that had them need not have all");
-    replica.refill_compared((P, 5), NodeId(5), Vouching::Votes);
-    assert!(replica.refill_pairs(&view, P).is_empty());
-    assert!(replica.refill_blockers(&view, P).is_empty());
+    replica.cx.refill_compared((P, 5), NodeId(2), Vouching::Nothing);
+    replica.cx.refill_compared((P, 5), NodeId(3), Vouching::Votes);
+    assert_eq!(replica.cx.refill_pairs(&view, P).len(), 2, "one that had them need not have all");
+    replica.cx.refill_compared((P, 5), NodeId(5), Vouching::Votes);
+    assert!(replica.cx.refill_pairs(&view, P).is_empty());
+    assert!(replica.cx.refill_blockers(&view, P).is_empty());
 }
 
 #[test]
@@ -169,13 +169,13 @@ fn a_new_owner_waits_for_nothing_once_a_raised_n_is_what_it_was_before() {
         see(&mut replica, &view(both.clone(), 3, Past::Continuous, false));
         if expected {
             // It holds less than it was given.
-            replica.votes.add(P, 3, BY_TWO_OF_THREE, true);
+            replica.cx.votes.add(P, 3, BY_TWO_OF_THREE, true);
         }
         see(&mut replica, &view(both.clone(), 5, Past::Continuous, false));
         assert_eq!(bases(&replica), [BY_TWO_OF_THREE]);
-        replica.votes.entries.remove(&(P, 3));
+        replica.cx.votes.entries.remove(&(P, 3));
         see(&mut replica, &view(both, 3, Past::Continuous, false));
-        assert_eq!(replica.votes.entries.contains_key(&(P, 3)), expected, "{former:?}");
+        assert_eq!(replica.cx.votes.entries.contains_key(&(P, 3)), expected, "{former:?}");
     }
 }
 
@@ -191,7 +191,7 @@ fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
         let view = view(both, 4, past, false);
         see(&mut replica, &view);
         let pair = (P, 4);
-        assert!(replica.votes.entries.contains_key(&pair), "{past:?}");
+        assert!(replica.cx.votes.entries.contains_key(&pair), "{past:?}");
         let inbound = replica.background.transfers.inbound.get_mut(&P).expect("it is new");
         for n in [3, 4] {
             (2..=5).for_each(|node| inbound.handle_compared(n, NodeId(node), true));
@@ -199,7 +199,7 @@ fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
         replica.handle_inbound_synced(now, view.layout_id(), P, &Ok(()));
         assert!(!replica.background.transfers.inbound.contains_key(&P), "it is ready");
         // An earlier life may have been ready, and have acknowledged what no older owner was given.
-        let left = replica.votes.entries.contains_key(&pair);
+        let left = replica.cx.votes.entries.contains_key(&pair);
         assert_eq!(left, past == Past::Lost, "{past:?}");
     }
 }
@@ -253,15 +253,15 @@ fn after_n_was_lowered_so_many_of_the_owners_are_needed_as_always_hold_what_the_
         let mut replica = replica();
         let view = view([layout].into(), to, Past::Continuous, false);
         see(&mut replica, &view);
-        replica.votes.entries.clear();
-        replica.votes.add(P, to, Basis { n: from, least_w }, false);
+        replica.cx.votes.entries.clear();
+        replica.cx.votes.add(P, to, Basis { n: from, least_w }, false);
         let owners = view.preference_list(P)[..usize::from(to)].to_vec();
         for (compared, node) in owners.iter().filter(|node| **node != ME).enumerate() {
-            let is_whole = replica.refill_pairs(&view, P).is_empty();
+            let is_whole = replica.cx.refill_pairs(&view, P).is_empty();
             assert_eq!(is_whole, compared >= needed, "{from} {least_w} {to}: {compared}");
-            replica.refill_compared((P, to), *node, Vouching::Votes);
+            replica.cx.refill_compared((P, to), *node, Vouching::Votes);
         }
-        assert!(replica.refill_pairs(&view, P).is_empty());
-        assert!(replica.refill_blockers(&view, P).is_empty());
+        assert!(replica.cx.refill_pairs(&view, P).is_empty());
+        assert!(replica.cx.refill_blockers(&view, P).is_empty());
     }
 }

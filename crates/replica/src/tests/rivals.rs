@@ -252,9 +252,9 @@ fn never_given(lost: &[u64]) -> Cluster {
     for node in (1..=NODES).filter(|node| !lost.contains(node)) {
         let place = cluster.node(NodeId(node));
         for partition in (0..16).map(Partition) {
-            place.replica.votes.add(partition, 5, Basis { n: 2, least_w: 2 }, false);
+            place.replica.cx.votes.add(partition, 5, Basis { n: 2, least_w: 2 }, false);
         }
-        place.votes = Some(place.replica.votes.encode());
+        place.votes = Some(place.replica.cx.votes.encode());
         cluster.restart(NodeId(node), 2);
     }
     lost.iter().for_each(|node| cluster.replace_disk(NodeId(*node), 2));
@@ -358,7 +358,7 @@ fn owners_by_two_layouts_that_flip_while_n_is_raised_vote_though_the_one_in_both
     let [goes, stays, comes] = nodes;
     assert!(!search.cluster.view(goes).is_flipped(partition), "who comes was given nothing yet");
     for (node, lost) in [(goes, None), (stays, Some(true)), (comes, Some(false))] {
-        let entry = search.cluster.node(node).replica.votes.entries.get(&(partition, 5));
+        let entry = search.cluster.node(node).replica.cx.votes.entries.get(&(partition, 5));
         assert_eq!(entry.map(|entry| entry.lost), lost, "{node}");
     }
     assert_eq!(search.rest(), None);

@@ -278,7 +278,7 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
         durability: Durability::Synced,
     };
     let replica = &mut cluster.node(N2).replica;
-    let layouts = ActiveLayouts::only(replica.layout());
+    let layouts = ActiveLayouts::only(replica.cx.layout());
     replica.handle(
         now,
         Input::Peer { from: N1, reply: 9, terms: terms(layouts, receiver_clock), request },

@@ -548,8 +548,12 @@ fn who_was_given_keys_by_a_raised_n_asks_those_that_had_them_and_waits_for_no_ot
                 continue;
             }
             let is_first = view.preference_list(partition)[..3].contains(&node);
-            let asked: Vec<NodeId> =
-                replica.refill_pairs(&view, partition).into_iter().map(|(_, node)| node).collect();
+            let asked: Vec<NodeId> = replica
+                .cx
+                .refill_pairs(&view, partition)
+                .into_iter()
+                .map(|(_, node)| node)
+                .collect();
             if !asked.is_empty() {
                 given[usize::from(is_first)] += 1;
                 let mut left = had.iter().filter(|node| view.is_alive(**node));

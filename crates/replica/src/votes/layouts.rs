@@ -11,7 +11,7 @@ use jedlik_membership::{ActiveLayout, View};
 use jedlik_protocol::{LayoutId, PartitionSet};
 
 use super::{Basis, flipped_for};
-use crate::replica::Replica;
+use crate::cx::Cx;
 
 /// State of one active layout as this shard last knew it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Followed {
 /// Layouts that were active by the last view.
 pub(super) type Layouts = BTreeMap<LayoutId, Followed>;
 
-impl Replica {
+impl Cx {
     /// Takes away votes on what has flipped to this node under a layout that was learned of since the past
     /// was lost, unless it has said since then that it is ready: an earlier life was ready for it, and of
     /// that nothing is known here. Where no past is lost, such a partition is this node's by an `n` that was

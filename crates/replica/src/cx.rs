@@ -1,0 +1,163 @@
+//! What all parts of a replica share: the node and its view, open work, and the sink of effects.
+//!
+//! Invariant: effects are carried out in the order in which they are emitted.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use jedlik_coordinator::ListedNode;
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Durability, Key, LayoutId, Now, Terms};
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use crate::Counter;
+use crate::config::Config;
+use crate::io::Output;
+use crate::message_age::MessageAge;
+use crate::patience::answer_limit_us;
+use crate::pending::{Asker, PeerCall, Pending, Purpose};
+use crate::votes::Votes;
+
+/// State that every part of a replica works with.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub(crate) config: Config,
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) random: ChaCha8Rng,
+    pub(crate) pending: Pending,
+    pub(crate) message_age: MessageAge,
+    /// This node's clock for messages at the present input; answers to peers carry it.
+    pub(crate) clock: u64,
+    /// Partitions for whose absent keys this shard can't vouch.
+    pub(crate) votes: Votes,
+    outputs: VecDeque<Output>,
+}
+
+impl Cx {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            random: ChaCha8Rng::from_seed(config.random_seed),
+            pending: Pending::new(config.shard),
+            message_age: MessageAge::new(config.clock_start, config.tuning.message_life_us),
+            votes: Votes::restored(config.votes.as_deref()),
+            config,
+            view: None,
+            clock: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Sends a request to a peer, and keeps a copy to send again where an answer is awaited or state changes.
+    pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
+        // The peer may have begun a new life since it was heard, or was not heard for long; or it may not
+        // know the layout yet.
+        let waits = matches!(purpose, Purpose::Operation(_));
+        let again = (waits || request.changes_state()).then(|| request.clone());
+        self.ask(now, node, purpose, request, again);
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        purpose: Purpose,
+        request: PeerRequest,
+        again: Option<PeerRequest>,
+    ) {
+        let durability = match &request {
+            PeerRequest::Write { durability, .. } | PeerRequest::Hint { durability, .. } => {
+                *durability
+            }
+            _ => Durability::Buffered,
+        };
+        let record_limit_bytes = |key: &Key| {
+            let view = self.view.as_ref();
+            view.map_or(0, |view| view.bucket(key.bucket()).record_limit_bytes)
+        };
+        let limit_us = answer_limit_us(&purpose, &request, record_limit_bytes);
+        let id = self.pending.call(PeerCall {
+            node,
+            purpose,
+            durability,
+            sent_us: now.mono_us,
+            expires_us: now.mono_us + limit_us,
+            again,
+        });
+        let layouts = self.view.as_ref().map(|view| view.active_layouts()).unwrap_or_default();
+        let terms =
+            Terms { life: self.life(), layouts, receiver_clock: self.message_age.clock_of(node) };
+        self.emit(Output::Request { to: node, id, terms, request });
+    }
+
+    /// Returns the newest layout that this node knows; the default before the first view.
+    pub(crate) fn layout(&self) -> LayoutId {
+        self.view.as_ref().map_or(LayoutId::default(), |view| view.layout_id())
+    }
+
+    /// Returns the view if it has a layout, and otherwise the refusal for requests.
+    pub(crate) fn ready(&self) -> Result<Arc<View>, Failure> {
+        let view = self.view.as_ref().filter(|view| view.layout_version() > 0);
+        view.cloned().ok_or_else(|| {
+            let why = "the cluster has no layout yet: an admin makes one with `jedlik-admin \
+                       cluster plan` and `jedlik-admin cluster commit`";
+            Failure::new(ErrorCode::NotReady, why)
+        })
+    }
+
+    /// Returns the active preference lists of a partition, the newest first, each split into its first `n`
+    /// nodes and its fallbacks. This node comes first in either part that it is in.
+    pub(crate) fn owner_sets(
+        &self,
+        view: &View,
+        partition: Partition,
+        n: u8,
+    ) -> Vec<(Vec<ListedNode>, Vec<ListedNode>)> {
+        let me = self.config.me;
+        let target = |node: &NodeId| ListedNode { node: *node, alive: view.is_alive(*node) };
+        let targets = |list: &[NodeId]| {
+            let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
+            let mut primaries: Vec<ListedNode> = primaries.iter().map(target).collect();
+            let mut fallbacks: Vec<ListedNode> = fallbacks.iter().map(target).collect();
+            primaries.sort_by_key(|target| target.node != me);
+            fallbacks.sort_by_key(|target| target.node != me);
+            (primaries, fallbacks)
+        };
+        view.owner_lists(partition, n).into_iter().map(targets).collect()
+    }
+
+    pub(crate) fn answer(&mut self, asker: Asker, response: ClientResponse) {
+        self.emit(match asker {
+            Asker::Client(reply) => Output::AnswerClient { reply, response },
+            Asker::Peer(reply) => {
+                let response = PeerResponse::Forwarded(response);
+                Output::AnswerPeer { reply, stamp: self.stamp(), response }
+            }
+        });
+    }
+
+    pub(crate) fn answer_peer(&mut self, reply: u64, response: PeerResponse) {
+        self.emit(Output::AnswerPeer { reply, stamp: self.stamp(), response });
+    }
+
+    pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {
+        self.answer(asker, ClientResponse::Failed(failure));
+    }
+
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.emit(Output::Count(counter));
+    }
+
+    pub(crate) fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+}
