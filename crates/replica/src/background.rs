@@ -119,6 +119,12 @@ impl Background {
         }
     }
 
+    /// Notes the latency of an answered foreground request: the background makes way if requests are slow.
+    pub(crate) fn observe(&mut self, now: Now, kind: Foreground, started_us: u64) {
+        let took_us = now.mono_us.saturating_sub(started_us);
+        self.budget.observe(now.mono_us, kind, took_us);
+    }
+
     /// Returns whether neither an admin, nor the disk, nor what others may remember holds up this kind of work.
     fn is_allowed(&self, kind: WorkKind) -> bool {
         self.may.includes(kind) && !self.paused.contains(&kind)
@@ -278,7 +284,7 @@ impl Replica {
             self.follow_owners(now, before.as_deref(), view);
         }
         if another {
-            self.restart_operations(now);
+            self.operations.restart(&mut self.cx);
         }
         let Some(before) = before else { return };
         let back = view.members().map(|member| member.node);
@@ -347,12 +353,6 @@ impl Replica {
         settings.limit_per_s = change.limit_per_s.unwrap_or(settings.limit_per_s);
         settings.slowdown_percent = change.slowdown_percent.unwrap_or(settings.slowdown_percent);
         budget.set(now.mono_us, *settings);
-    }
-
-    /// Notes the latency of an answered foreground request: the background makes way if requests are slow.
-    pub(crate) fn observe(&mut self, now: Now, kind: Foreground, started_us: u64) {
-        let took_us = now.mono_us.saturating_sub(started_us);
-        self.background.budget.observe(now.mono_us, kind, took_us);
     }
 
     /// Returns the hints that this shard holds, one report for each target.

@@ -7,22 +7,38 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::ListedNode;
+use jedlik_handoff::Foreground;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, Key, LayoutId, Now, Terms};
+use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey, Terms};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::Counter;
 use crate::config::Config;
-use crate::io::Output;
+use crate::io::{Holding, Output, StorageFault};
 use crate::message_age::MessageAge;
 use crate::patience::answer_limit_us;
 use crate::pending::{Asker, PeerCall, Pending, Purpose};
 use crate::votes::Votes;
+
+/// Something that happened in one part of a replica and that another one has to know.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// A client was answered: the background makes way if requests are slow.
+    Answered {
+        kind: Foreground,
+        /// Time at which the request came, in microseconds.
+        started_us: u64,
+    },
+    /// From this time on, in microseconds, something of a record may be forgotten.
+    MayBeForgotten { key: PlacedKey, due_us: u64 },
+    /// The record of a key can't be read.
+    Damaged(PlacedKey),
+}
 
 /// State that every part of a replica works with.
 #[derive(Debug)]
@@ -32,11 +48,14 @@ pub(crate) struct Cx {
     pub(crate) random: ChaCha8Rng,
     pub(crate) pending: Pending,
     pub(crate) message_age: MessageAge,
+    /// Time of the present input.
+    pub(crate) now: Now,
     /// This node's clock for messages at the present input; answers to peers carry it.
     pub(crate) clock: u64,
     /// Partitions for whose absent keys this shard can't vouch.
     pub(crate) votes: Votes,
     outputs: VecDeque<Output>,
+    facts: VecDeque<Fact>,
 }
 
 impl Cx {
@@ -48,9 +67,39 @@ impl Cx {
             votes: Votes::restored(config.votes.as_deref()),
             config,
             view: None,
+            now: Now::new(0, 0),
             clock: 0,
             outputs: VecDeque::new(),
+            facts: VecDeque::new(),
         }
+    }
+
+    /// Begins to handle an input at this time.
+    pub(crate) fn begin(&mut self, now: Now) {
+        self.now = now;
+        self.clock = self.message_age.clock(now);
+    }
+
+    /// Tells another part of the replica something, once the present one is done.
+    pub(crate) fn tell(&mut self, fact: Fact) {
+        self.facts.push_back(fact);
+    }
+
+    pub(crate) fn next_fact(&mut self) -> Option<Fact> {
+        self.facts.pop_front()
+    }
+
+    /// Counts a damaged record, and has it mended by the next round of comparisons.
+    pub(crate) fn noticed(
+        &mut self,
+        key: &PlacedKey,
+        result: Result<Holding, StorageFault>,
+    ) -> Result<Holding, StorageFault> {
+        if result.as_ref().is_ok_and(|holding| holding.damaged) {
+            self.count(Counter::DamagedRecords);
+            self.tell(Fact::Damaged(key.clone()));
+        }
+        result
     }
 
     pub(crate) fn poll_output(&mut self) -> Option<Output> {

@@ -10,14 +10,15 @@ use jedlik_protocol::admin::{AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, EncodedRecord, Key, Now, PlacedKey, Record};
+use jedlik_protocol::{Digest, EncodedRecord, Key, PlacedKey, Record};
 use jedlik_vclock::Content;
 
+use crate::cx::Cx;
 use crate::io::{Holding, Output, StorageFault};
+use crate::operations::{Operation, Operations};
 use crate::patience::CALL_LIMIT_US;
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::reasons::LoadFor;
-use crate::replica::{Operation, Replica};
 
 /// Explanation of a key while it is being gathered from its holders.
 #[derive(Debug)]
@@ -46,51 +47,52 @@ impl ExplainOperation {
     }
 }
 
-impl Replica {
-    pub(crate) fn start_explain(&mut self, now: Now, asker: Asker, key: Key) {
-        let view = match self.cx.ready() {
+impl Operations {
+    pub(crate) fn start_explain(&mut self, cx: &mut Cx, asker: Asker, key: Key) {
+        let view = match cx.ready() {
             Ok(view) => view,
-            Err(failure) => return self.cx.refuse(asker, failure),
+            Err(failure) => return cx.refuse(asker, failure),
         };
-        let key = PlacedKey::new(self.cx.config.cluster, view.partitions(), key);
+        let key = PlacedKey::new(cx.config.cluster, view.partitions(), key);
         let left = holders(&view, &key);
-        let id = self.cx.pending.operation();
+        let id = cx.pending.operation();
         for node in left.iter().copied() {
-            if node == self.cx.config.me {
-                let ticket = self.cx.pending.load(LoadFor::Explain(id));
-                self.cx.emit(Output::Load { ticket, key: key.clone() });
+            if node == cx.config.me {
+                let ticket = cx.pending.load(LoadFor::Explain(id));
+                cx.emit(Output::Load { ticket, key: key.clone() });
             } else {
                 let request = PeerRequest::Inspect { key: key.key.clone() };
-                self.cx.call(now, node, Purpose::Operation(Caller::of(id)), request);
+                cx.call(cx.now, node, Purpose::Operation(Caller::of(id)), request);
             }
         }
-        let deadline_us = now.mono_us + CALL_LIMIT_US;
+        let deadline_us = cx.now.mono_us + CALL_LIMIT_US;
         let found = BTreeMap::new();
         let explain = ExplainOperation { asker, key, left, found, deadline_us };
-        self.operations.insert(id, Operation::Explain(Box::new(explain)));
-        self.drive(now, id);
+        self.by_id.insert(id, Operation::Explain(Box::new(explain)));
+        self.drive(cx, id);
     }
 
     pub(crate) fn explain_own(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         id: OperationId,
         result: Result<Holding, StorageFault>,
     ) {
-        let me = self.cx.config.me;
-        let Some(Operation::Explain(explain)) = self.operations.get(&id) else { return };
-        let refilling = self.cx.is_refilling_key(&explain.key);
-        if let Some(Operation::Explain(explain)) = self.operations.get_mut(&id) {
+        let me = cx.config.me;
+        let Some(Operation::Explain(explain)) = self.by_id.get(&id) else { return };
+        let refilling = cx.is_refilling_key(&explain.key);
+        if let Some(Operation::Explain(explain)) = self.by_id.get_mut(&id) {
             if let Ok(holding) = result {
                 explain.found.insert(me, inspection(&holding, refilling));
             }
             explain.handle_lost(me);
-            self.drive(now, id);
+            self.drive(cx, id);
         }
     }
 
     pub(crate) fn drive_explain(
         &mut self,
+        cx: &mut Cx,
         explain: Box<ExplainOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         if !explain.left.is_empty() {
@@ -98,7 +100,7 @@ impl Replica {
             return (Some(Operation::Explain(explain)), Some(deadline_us));
         }
         let ExplainOperation { asker, key, mut found, .. } = *explain;
-        if let Some(view) = self.cx.view.clone() {
+        if let Some(view) = cx.view.clone() {
             let merged = merged(found.values());
             let holder = |(rank, node): (usize, &NodeId)| Holder {
                 node: *node,
@@ -116,7 +118,7 @@ impl Replica {
                 holders: list.map(holder).collect(),
             };
             let response = AdminResponse::Explained(Box::new(explanation));
-            self.cx.answer(asker, ClientResponse::Admin(response));
+            cx.answer(asker, ClientResponse::Admin(response));
         }
         (None, None)
     }

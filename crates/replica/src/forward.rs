@@ -13,8 +13,9 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 
 use crate::Counter;
+use crate::cx::Cx;
+use crate::operations::{Operation, Operations};
 use crate::pending::{Asker, Caller, OperationId, Purpose};
-use crate::replica::{Operation, Replica};
 
 /// Time after which the next node is asked beside a silent one, in microseconds. Far more than a busy disk
 /// takes, since two coordinators give one put two versions, and a client that has seen one of them leaves the
@@ -120,21 +121,17 @@ fn as_the_client_s(refusal: Failure) -> Failure {
     Failure::new(ErrorCode::NotReady, message)
 }
 
-impl Replica {
-    pub(crate) fn start_forwarded(&mut self, now: Now, reply: u64, request: ClientRequest) {
-        self.start(now, Asker::Peer(reply), request);
-    }
-
+impl Operations {
     pub(crate) fn forward(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         asker: Asker,
         request: ClientRequest,
         owners: VecDeque<NodeId>,
         deadline_us: u64,
     ) {
-        self.cx.count(Counter::Forwards);
-        let hedge_at_us = now.mono_us + HEDGE_AFTER_US;
+        cx.count(Counter::Forwards);
+        let hedge_at_us = cx.now.mono_us + HEDGE_AFTER_US;
         let (under_way, unsure, failure, step) = (0, false, None, Step::Ask);
         let forward = ForwardOperation {
             asker,
@@ -147,27 +144,27 @@ impl Replica {
             failure,
             step,
         };
-        self.run(now, Operation::Forward(Box::new(forward)));
+        self.run(cx, Operation::Forward(Box::new(forward)));
     }
 
     pub(crate) fn drive_forward(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         id: OperationId,
         mut forward: Box<ForwardOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         if matches!(forward.step, Step::Ask) {
             forward.step = match forward.owners.pop_front() {
-                Some(owner) if owner == self.cx.config.me => {
+                Some(owner) if owner == cx.config.me => {
                     if let ClientRequest::Put(put) = forward.request {
                         let elsewhere = forward.unsure || forward.under_way > 0;
-                        self.start_put_here(now, forward.asker, put, elsewhere);
+                        self.start_put_here(cx, forward.asker, put, elsewhere);
                     }
                     return (None, None);
                 }
                 Some(owner) => {
                     let request = PeerRequest::Forward(forward.request.clone());
-                    self.cx.call(now, owner, Purpose::Operation(Caller::of(id)), request);
+                    cx.call(cx.now, owner, Purpose::Operation(Caller::of(id)), request);
                     forward.under_way += 1;
                     Step::Asked
                 }
@@ -175,7 +172,7 @@ impl Replica {
             };
         }
         if let Step::Answer(response) = forward.step {
-            self.cx.answer(forward.asker, response);
+            cx.answer(forward.asker, response);
             return (None, None);
         }
         let wake_us = forward.deadline_us.min(forward.hedge_at_us);

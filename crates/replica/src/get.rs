@@ -18,13 +18,13 @@ use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
-use crate::cx::Cx;
+use crate::cx::{Cx, Fact};
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
+use crate::operations::{Operation, Operations, SILENT_AFTER_US};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
 use crate::reading::Held;
 use crate::reasons::{ApplyFor, LoadFor};
-use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// Get under way, until all repairs are sent.
 #[derive(Debug)]
@@ -58,51 +58,51 @@ impl GetOperation {
     }
 }
 
-impl Replica {
-    pub(crate) fn start_get(&mut self, now: Now, asker: Asker, request: GetRequest) {
-        self.cx.count(Counter::Gets);
-        let deadline_us = deadline_us(now.mono_us, request.timeout_ms);
-        let started = deadline_us.and_then(|by_us| self.begin_get(now, asker, request, by_us));
+impl Operations {
+    pub(crate) fn start_get(&mut self, cx: &mut Cx, asker: Asker, request: GetRequest) {
+        cx.count(Counter::Gets);
+        let deadline_us = deadline_us(cx.now.mono_us, request.timeout_ms);
+        let started = deadline_us.and_then(|by_us| self.begin_get(cx, asker, request, by_us));
         if let Err(failure) = started {
-            self.cx.refuse(asker, failure);
+            cx.refuse(asker, failure);
         }
     }
 
     fn begin_get(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         asker: Asker,
         request: GetRequest,
         deadline_us: u64,
     ) -> Result<(), Failure> {
-        let (key, props, plans) = self.plan_get(now, &request, deadline_us)?;
-        let machine = JointGet::new(now.mono_us, &plans);
-        let (started_us, answered) = (now.mono_us, false);
+        let (key, props, plans) = self.plan_get(cx, &request, deadline_us)?;
+        let machine = JointGet::new(cx.now.mono_us, &plans);
+        let (started_us, answered) = (cx.now.mono_us, false);
         let held = None;
         let get = GetOperation { machine, asker, request, key, props, started_us, answered, held };
-        self.run(now, Operation::Get(Box::new(get)));
+        self.run(cx, Operation::Get(Box::new(get)));
         Ok(())
     }
 
     /// Begins an unanswered get anew under another layout, with the time that is left.
-    pub(crate) fn restart_get(&mut self, now: Now, get: GetOperation) {
+    pub(crate) fn restart_get(&mut self, cx: &mut Cx, get: GetOperation) {
         if get.answered {
             return;
         }
         let GetOperation { asker, request, started_us, .. } = get;
         let deadline_us = started_us + u64::from(request.timeout_ms) * 1_000;
-        if let Err(failure) = self.begin_get(now, asker, request, deadline_us) {
-            self.cx.refuse(asker, failure);
+        if let Err(failure) = self.begin_get(cx, asker, request, deadline_us) {
+            cx.refuse(asker, failure);
         }
     }
 
     fn plan_get(
         &self,
-        now: Now,
+        cx: &Cx,
         request: &GetRequest,
         deadline_us: u64,
     ) -> Result<(PlacedKey, BucketProps, Vec<ReadPlan>), Failure> {
-        let view = self.cx.ready()?;
+        let view = cx.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
         let n = resolve_n(request.n, props.n)?;
         let needs = Needs {
@@ -110,15 +110,15 @@ impl Replica {
             primaries: resolve("pr", request.pr, props.pr, n, 0)?,
             synced: 0,
         };
-        let key = PlacedKey::new(self.cx.config.cluster, view.partitions(), request.key.clone());
-        let sets = self.cx.owner_sets(&view, key.partition, n);
+        let key = PlacedKey::new(cx.config.cluster, view.partitions(), request.key.clone());
+        let sets = cx.owner_sets(&view, key.partition, n);
         let moves = sets.len() > 1;
         let filling = |primaries: &[ListedNode]| {
             let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);
             nodes.filter(|node| view.is_inbound(*node, key.partition, n)).collect()
         };
         let plan = |(primaries, fallbacks): (Vec<ListedNode>, _)| ReadPlan {
-            me: self.cx.config.me,
+            me: cx.config.me,
             // The range is on its way to these nodes: sending it record by record, too, would cost clients as
             // much again as their own puts do.
             filling: filling(&primaries),
@@ -127,7 +127,7 @@ impl Replica {
             needs,
             hedge_after_us: self.read_latency.get_us(),
             silent_after_us: SILENT_AFTER_US.max(2 * self.read_latency.get_us()),
-            repair_until_us: self.cx.message_age.until_us(now),
+            repair_until_us: cx.message_age.until_us(cx.now),
             deadline_us,
         };
         let plans = sets.into_iter().map(plan).collect();
@@ -136,7 +136,7 @@ impl Replica {
 
     pub(crate) fn drive_get(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         id: OperationId,
         mut get: Box<GetOperation>,
     ) -> (Option<Operation>, Option<u64>) {
@@ -144,53 +144,49 @@ impl Replica {
             match output {
                 JointGetOutput::ReadLocal { request } => {
                     let caller = Caller { operation: id, request };
-                    let ticket = self.cx.pending.load(LoadFor::Get(caller));
-                    self.cx.emit(Output::Load { ticket, key: get.key.clone() });
+                    let ticket = cx.pending.load(LoadFor::Get(caller));
+                    cx.emit(Output::Load { ticket, key: get.key.clone() });
                 }
                 JointGetOutput::Read { request, node, known } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let key = get.key.key.clone();
                     let request = PeerRequest::Read { key, known, n: get.props.n };
-                    self.cx.call(now, node, purpose, request);
+                    cx.call(cx.now, node, purpose, request);
                 }
                 JointGetOutput::Answer(result) => {
                     get.answered = true;
-                    self.observe(now, Foreground::Get, get.started_us);
+                    let (kind, started_us) = (Foreground::Get, get.started_us);
+                    cx.tell(Fact::Answered { kind, started_us });
                     let response = match result {
-                        Ok(record) => self.found(now, &get, record.as_ref()),
+                        Ok(record) => self.found(cx, &get, record.as_ref()),
                         Err(short) => {
-                            let name = |node| self.cx.name_of(node);
+                            let name = |node| cx.name_of(node);
                             ClientResponse::Failed(shortfall("get", &short, false, name))
                         }
                     };
-                    self.cx.answer(get.asker, response);
+                    cx.answer(get.asker, response);
                 }
                 JointGetOutput::Repair { node, stands_in_for, record, cause } => {
-                    self.cx.count(match cause {
+                    cx.count(match cause {
                         RepairCause::Missing => Counter::ReadRepairsMissing,
                         RepairCause::Stale => Counter::ReadRepairsStale,
                     });
-                    self.repair(now, (node, stands_in_for), &get.key, record);
+                    self.repair(cx, (node, stands_in_for), &get.key, record);
                 }
-                JointGetOutput::Hedged => self.cx.count(Counter::Hedges),
+                JointGetOutput::Hedged => cx.count(Counter::Hedges),
             }
         }
         let wake_us = get.machine.poll_timeout();
         ((!get.machine.is_done()).then_some(Operation::Get(get)), wake_us)
     }
 
-    fn found(
-        &self,
-        now: Now,
-        get: &GetOperation,
-        record: Option<&EncodedRecord>,
-    ) -> ClientResponse {
+    fn found(&self, cx: &Cx, get: &GetOperation, record: Option<&EncodedRecord>) -> ClientResponse {
         match record.map(EncodedRecord::decode).transpose() {
             Ok(record) => {
-                let key = (self.cx.config.cluster, &get.key.key);
+                let key = (cx.config.cluster, &get.key.key);
                 let answered = get.machine.answered();
                 let answered = (answered, get.machine.primaries());
-                let answer = got(record.as_ref(), &get.props, key, now.judged_ms(), answered);
+                let answer = got(record.as_ref(), &get.props, key, cx.now.judged_ms(), answered);
                 ClientResponse::Got(answer)
             }
             Err(error) => {
@@ -204,7 +200,7 @@ impl Replica {
     /// `Written` does in place of the bucket's durability.
     fn repair(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (node, stands_in_for): (NodeId, Option<NodeId>),
         key: &PlacedKey,
         record: EncodedRecord,
@@ -215,29 +211,29 @@ impl Replica {
         if !matches!(within, Ok(Ok(_))) {
             return;
         }
-        let own = node == self.cx.config.me;
+        let own = node == cx.config.me;
         match stands_in_for {
             Some(primary) => {
-                self.cx.count(Counter::ReadRepairsFallback);
+                cx.count(Counter::ReadRepairsFallback);
                 let targets = vec![primary];
                 if own {
                     let record = StoredRecord { local: None, record };
                     let kept = (key.clone(), record);
-                    return self.cx.hold(now, HoldFor::Nobody, kept, &targets, durability);
+                    return cx.hold(cx.now, HoldFor::Nobody, kept, &targets, durability);
                 }
                 let key = key.key.clone();
                 let request = PeerRequest::Hint { key, record, targets, durability };
-                self.cx.call(now, node, Purpose::Nobody, request);
+                cx.call(cx.now, node, Purpose::Nobody, request);
             }
             None if own => {
-                let ticket = self.cx.pending.apply(ApplyFor::Nobody);
+                let ticket = cx.pending.apply(ApplyFor::Nobody);
                 let record = StoredRecord { local: None, record };
-                self.cx.emit(Output::Apply { ticket, key: key.clone(), record, durability });
+                cx.emit(Output::Apply { ticket, key: key.clone(), record, durability });
             }
             None => {
                 let key = key.key.clone();
                 let request = PeerRequest::Write { key, record, durability };
-                self.cx.call(now, node, Purpose::Nobody, request);
+                cx.call(cx.now, node, Purpose::Nobody, request);
             }
         }
     }
@@ -245,21 +241,21 @@ impl Replica {
     /// Gives a get this node's own record and hints of the key.
     pub(crate) fn get_own(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         Caller { operation, request }: Caller,
         result: Result<Holding, StorageFault>,
     ) {
-        let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
+        let Some(Operation::Get(get)) = self.by_id.get(&operation) else { return };
         let (key, n) = (get.key.clone(), get.props.n);
-        let result = self.noticed(&key, result);
-        let doubt = result.as_ref().ok().and_then(|holding| self.cx.doubt(&key, n, holding));
+        let result = cx.noticed(&key, result);
+        let doubt = result.as_ref().ok().and_then(|holding| cx.doubt(&key, n, holding));
         let record = result.as_ref().ok().and_then(|holding| holding.record.as_ref());
         let bytes = record.map_or(0, |stored| stored.record.bytes().len());
-        if !self.hold_read(operation, bytes) {
+        if !self.hold_read(cx, operation, bytes) {
             return;
         }
-        if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
-            let (now_us, machine) = (now.mono_us, &mut get.machine);
+        if let Some(Operation::Get(get)) = self.by_id.get_mut(&operation) {
+            let (now_us, machine) = (cx.now.mono_us, &mut get.machine);
             match (result, doubt) {
                 (Ok(holding), None) => machine.handle_record(now_us, request, merged(holding)),
                 (Ok(holding), Some(why)) => {
@@ -267,7 +263,7 @@ impl Replica {
                 }
                 (Err(_), _) => machine.handle_failure(now_us, request),
             }
-            self.drive(now, operation);
+            self.drive(cx, operation);
         }
     }
 }

@@ -4,22 +4,22 @@
 //! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
 //! view; one whose receiver is behind is sent again in a moment.
 
-use jedlik_protocol::Now;
 use jedlik_protocol::error::ErrorCode;
 
+use crate::cx::Cx;
 use crate::io::Output;
+use crate::operations::{Operation, Operations};
 use crate::pending::{PeerCall, Purpose};
-use crate::replica::{Operation, Replica};
 
 /// Time after which a node that did not know the layout is asked again, in microseconds. It learns the layout
 /// by gossip, which its own refusal has set going.
 const ASK_AGAIN_AFTER_US: u64 = 20_000;
 
-impl Replica {
+impl Operations {
     /// Deals with a refusal that is no failure of the node; gives the call back if it is one.
     pub(crate) fn handle_refused(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         mut call: PeerCall,
         code: ErrorCode,
     ) -> Option<PeerCall> {
@@ -28,70 +28,71 @@ impl Replica {
             ErrorCode::TooOld => {
                 // The peer has told its clock with the refusal.
                 let Some(request) = call.again.take() else { return Some(call) };
-                self.cx.ask(now, call.node, call.purpose, request, None);
+                cx.ask(cx.now, call.node, call.purpose, request, None);
                 None
             }
             ErrorCode::StaleLayout => {
-                self.cx.emit(Output::Behind { node: call.node });
+                cx.emit(Output::Behind { node: call.node });
                 // The operation begins anew with the next view.
                 (!waits).then_some(call)
             }
             // A node that has just started tells the peer so; a node that runs twice hears of the other process.
-            ErrorCode::OtherLife if !self.cx.is_disputed() => {
-                self.cx.emit(Output::Behind { node: call.node });
-                self.ask_later(now, call)
+            ErrorCode::OtherLife if !cx.is_disputed() => {
+                cx.emit(Output::Behind { node: call.node });
+                self.ask_later(cx, call)
             }
-            ErrorCode::UnknownLayout => self.ask_later(now, call),
+            ErrorCode::UnknownLayout => self.ask_later(cx, call),
             _ => Some(call),
         }
     }
 
     /// Repeats a call that an operation waits for in a moment; gives back any other.
-    fn ask_later(&mut self, now: Now, call: PeerCall) -> Option<PeerCall> {
+    fn ask_later(&mut self, cx: &mut Cx, call: PeerCall) -> Option<PeerCall> {
         let waits = matches!(call.purpose, Purpose::Operation(_));
         if !waits || call.again.is_none() {
             return Some(call);
         }
-        let id = self.cx.pending.operation();
-        self.deferred.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
+        let id = cx.pending.operation();
+        self.deferred.insert((cx.now.mono_us + ASK_AGAIN_AFTER_US, id), call);
         None
     }
 
     /// Repeats the calls to nodes that did not know the layout, as long as their operations wait for the answer.
-    pub(crate) fn ask_again(&mut self, now: Now) {
+    pub(crate) fn ask_again(&mut self, cx: &mut Cx) {
         while let Some(due) = self.deferred.first_entry()
-            && due.key().0 <= now.mono_us
+            && due.key().0 <= cx.now.mono_us
         {
             let mut call = due.remove();
             let Purpose::Operation(caller) = call.purpose else { continue };
-            if !self.operations.contains_key(&caller.operation) {
+            if !self.by_id.contains_key(&caller.operation) {
                 continue;
             }
-            if call.expires_us <= now.mono_us {
-                self.handle_lost(now, &call);
+            if call.expires_us <= cx.now.mono_us {
+                cx.emit(Output::Outcome { node: call.node, answered: false });
+                self.handle_lost(cx, call.node, caller);
             } else if let Some(request) = call.again.take() {
                 let again = Some(request.clone());
-                self.cx.ask(now, call.node, call.purpose, request, again);
+                cx.ask(cx.now, call.node, call.purpose, request, again);
             }
         }
     }
 
     /// Begins operations anew under another layout, so that no request fails for the change.
-    pub(crate) fn restart_operations(&mut self, now: Now) {
+    pub(crate) fn restart(&mut self, cx: &mut Cx) {
         self.forget_rounds();
-        for (id, operation) in core::mem::take(&mut self.operations) {
+        for (id, operation) in core::mem::take(&mut self.by_id) {
             self.sleep(id);
             match operation {
-                Operation::Put(put) => self.restart_put(now, *put),
-                Operation::Get(get) => self.restart_get(now, *get),
-                Operation::Scan(scan) => self.restart_scan(now, *scan),
-                Operation::Waiting(put) => self.replan_waiting(now, id, &put),
+                Operation::Put(put) => self.restart_put(cx, *put),
+                Operation::Get(get) => self.restart_get(cx, *get),
+                Operation::Scan(scan) => self.restart_scan(cx, *scan),
+                Operation::Waiting(put) => self.replan_waiting(cx, id, &put),
                 operation @ (Operation::Forward(_) | Operation::Explain(_)) => {
-                    self.operations.insert(id, operation);
-                    self.drive(now, id);
+                    self.by_id.insert(id, operation);
+                    self.drive(cx, id);
                 }
             }
         }
-        self.begin_rounds();
+        self.begin_rounds(cx);
     }
 }

@@ -33,6 +33,7 @@ mod layout_change;
 mod local_copy;
 mod message_age;
 mod mint;
+mod operations;
 mod patience;
 mod pending;
 mod put;

@@ -20,7 +20,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Context, Incarnation, PlacedKey, StoredRecord};
 use jedlik_vclock::Content;
 use rand_core::Rng;
 
@@ -28,19 +28,19 @@ pub(crate) use self::operation::{PutOperation, WaitingPut};
 pub(crate) use self::queue::KeyQueue;
 use crate::Counter;
 use crate::answer::{deadline_us, resolve, resolve_n};
-use crate::cx::Cx;
+use crate::cx::{Cx, Fact};
 use crate::io::{Output, StorageFault};
+use crate::operations::{Operation, Operations, SILENT_AFTER_US};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
 use crate::reasons::ApplyFor;
-use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
-impl Replica {
-    pub(crate) fn start_put(&mut self, now: Now, asker: Asker, request: PutRequest) {
-        let put = match self.plan_put(now, asker, request) {
+impl Operations {
+    pub(crate) fn start_put(&mut self, cx: &mut Cx, asker: Asker, request: PutRequest) {
+        let put = match self.plan_put(cx, asker, request) {
             Ok(planned) => planned,
-            Err(failure) => return self.cx.refuse(asker, failure),
+            Err(failure) => return cx.refuse(asker, failure),
         };
-        let me = self.cx.config.me;
+        let me = cx.config.me;
         let Some(WritePlan { primaries, fallbacks, .. }) = put.plans.first() else { return };
         let living = |listed: &[ListedNode]| listed.iter().any(|one| one.alive);
         let is_in = |listed: &[ListedNode]| listed.iter().any(|one| one.node == me);
@@ -50,42 +50,42 @@ impl Replica {
         // primary can.
         let asked_to = matches!(asker, Asker::Peer(_)) || !living(primaries);
         if is_primary || (is_fallback && asked_to) {
-            return self.coordinate_put(now, put);
+            return self.coordinate_put(cx, put);
         }
         if matches!(asker, Asker::Peer(_)) {
             let message = "this node is not in the key's preference list under its layout";
-            return self.cx.refuse(asker, Failure::new(ErrorCode::NotOwner, message));
+            return cx.refuse(asker, Failure::new(ErrorCode::NotOwner, message));
         }
         let all = || primaries.iter().chain(fallbacks);
         let up = all().filter(|target| target.alive);
         let away = all().filter(|target| !target.alive);
         let owners = up.chain(away).map(|target| target.node).collect();
         let deadline_us = put.deadline_us();
-        self.forward(now, asker, ClientRequest::Put(put.request), owners, deadline_us);
+        self.forward(cx, asker, ClientRequest::Put(put.request), owners, deadline_us);
     }
 
     /// Coordinates here a put that was to be forwarded, since this node's turn among those to be asked has
     /// come. `elsewhere`: a node that was asked before may carry it out all the same.
     pub(crate) fn start_put_here(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         asker: Asker,
         request: PutRequest,
         elsewhere: bool,
     ) {
-        match self.plan_put(now, asker, request) {
-            Ok(put) => self.coordinate_put(now, WaitingPut { passes_on: false, elsewhere, ..put }),
-            Err(failure) => self.refuse_put(asker, failure, elsewhere),
+        match self.plan_put(cx, asker, request) {
+            Ok(put) => self.coordinate_put(cx, WaitingPut { passes_on: false, elsewhere, ..put }),
+            Err(failure) => self.refuse_put(cx, asker, failure, elsewhere),
         }
     }
 
-    fn refuse_put(&mut self, asker: Asker, failure: Failure, elsewhere: bool) {
+    fn refuse_put(&mut self, cx: &mut Cx, asker: Asker, failure: Failure, elsewhere: bool) {
         let maybe_applied = failure.maybe_applied || elsewhere;
-        self.cx.refuse(asker, Failure { maybe_applied, ..failure });
+        cx.refuse(asker, Failure { maybe_applied, ..failure });
     }
 
-    fn plan_put(&self, now: Now, asker: Asker, request: PutRequest) -> Result<WaitingPut, Failure> {
-        let view = self.cx.ready()?;
+    fn plan_put(&self, cx: &Cx, asker: Asker, request: PutRequest) -> Result<WaitingPut, Failure> {
+        let view = cx.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
         let n = resolve_n(request.n, props.n)?;
         let needs = Needs {
@@ -94,7 +94,7 @@ impl Replica {
             synced: resolve("dw", request.dw, props.dw, n, 0)?,
         };
         check_least(&request, needs.answers, &props)?;
-        let deadline_us = deadline_us(now.mono_us, request.timeout_ms)?;
+        let deadline_us = deadline_us(cx.now.mono_us, request.timeout_ms)?;
         if request.ttl_ms == Some(0) {
             let message = "a time to live of 0 ms would be over before the put is answered: use at least \
                            1 ms, or none";
@@ -111,12 +111,12 @@ impl Replica {
             return Err(Failure::new(ErrorCode::ValueTooLarge, message));
         }
         let context = request.context.as_ref().map_or(Ok(Context::default()), |token| {
-            Context::decode(token, self.cx.config.cluster, &request.key)
+            Context::decode(token, cx.config.cluster, &request.key)
         });
         let context =
             context.map_err(|error| Failure::new(ErrorCode::InvalidContext, format!("{error}")))?.0;
-        let key = PlacedKey::new(self.cx.config.cluster, view.partitions(), request.key.clone());
-        let plans = self.plans_of_put(now, &view, &key, (n, needs), deadline_us);
+        let key = PlacedKey::new(cx.config.cluster, view.partitions(), request.key.clone());
+        let plans = self.plans_of_put(cx, &view, &key, (n, needs), deadline_us);
         Ok(WaitingPut {
             asker,
             key,
@@ -126,7 +126,7 @@ impl Replica {
             n,
             needs,
             plans,
-            started_us: now.mono_us,
+            started_us: cx.now.mono_us,
             deadline_us,
             // The node that passed the put on took this one for its coordinator.
             passes_on: matches!(asker, Asker::Client(_)),
@@ -137,7 +137,7 @@ impl Replica {
     /// Returns the plan of a put for each active owner set, the newest first.
     fn plans_of_put(
         &self,
-        now: Now,
+        cx: &Cx,
         view: &View,
         key: &PlacedKey,
         (n, needs): (u8, Needs),
@@ -145,47 +145,42 @@ impl Replica {
     ) -> Vec<WritePlan> {
         let durability = view.bucket(key.key.bucket()).durability;
         let plan = |(primaries, fallbacks)| WritePlan {
-            me: self.cx.config.me,
+            me: cx.config.me,
             primaries,
             fallbacks,
             needs,
             durability,
             hedge_after_us: SILENT_AFTER_US.max(2 * self.write_latency.get_us()),
-            send_until_us: self.cx.message_age.until_us(now),
+            send_until_us: cx.message_age.until_us(cx.now),
             deadline_us,
         };
-        self.cx.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
+        cx.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
     }
 
     pub(crate) fn drive_put(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         id: OperationId,
         mut put: Box<PutOperation>,
     ) -> (Option<Operation>, Option<u64>) {
-        let me = self.cx.config.me;
+        let me = cx.config.me;
         while let Some(output) = put.machine.poll_output() {
             match output {
                 JointPutOutput::Write { request, node, durability } if node == me => {
                     let caller = Caller { operation: id, request };
-                    let ticket = self.cx.pending.apply(ApplyFor::Put { caller, durability });
+                    let ticket = cx.pending.apply(ApplyFor::Put { caller, durability });
                     let local = put
                         .stored
                         .local
                         .filter(|_| put.coordinator_copy == CoordinatorCopy::Record);
                     let record = StoredRecord { local, record: put.stored.record.clone() };
                     let key = put.key.clone();
-                    self.cx.emit(Output::Apply { ticket, key, record, durability });
+                    cx.emit(Output::Apply { ticket, key, record, durability });
                 }
                 JointPutOutput::Write { request, node, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
-                    self.cx.call(
-                        now,
-                        node,
-                        purpose,
-                        PeerRequest::Write { key, record, durability },
-                    );
+                    cx.call(cx.now, node, purpose, PeerRequest::Write { key, record, durability });
                 }
                 JointPutOutput::Hint { request, node, targets, durability } if node == me => {
                     let coordinator_copy =
@@ -196,41 +191,40 @@ impl Replica {
                     let kept = (put.key.clone(), record);
                     let caller = Caller { operation: id, request };
                     let whose = HoldFor::Own { caller, durability };
-                    self.cx.hold(now, whose, kept, &targets, durability);
+                    cx.hold(cx.now, whose, kept, &targets, durability);
                 }
                 JointPutOutput::Hint { request, node, targets, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
                     let hint = PeerRequest::Hint { key, record, targets, durability };
-                    self.cx.call(now, node, purpose, hint);
+                    cx.call(cx.now, node, purpose, hint);
                 }
-                JointPutOutput::Answer(result) => self.answer_puts(now, &mut put, None, &result),
-                JointPutOutput::Hedged => self.cx.count(Counter::PutHedges),
+                JointPutOutput::Answer(result) => self.answer_puts(cx, &mut put, None, &result),
+                JointPutOutput::Hedged => cx.count(Counter::PutHedges),
             }
         }
-        if put.is_due(now.mono_us) {
+        if put.is_due(cx.now.mono_us) {
             let short = Err(put.machine.so_far());
-            self.answer_puts(now, &mut put, Some(now.mono_us), &short);
+            self.answer_puts(cx, &mut put, Some(cx.now.mono_us), &short);
         }
-        if !put.holds_up(now.mono_us) {
-            self.pass_turn(id, &put.key, put.machine.is_done());
+        if !put.holds_up(cx.now.mono_us) {
+            self.pass_turn(cx, id, &put.key, put.machine.is_done());
         }
-        let wake_us = put.wake_us(now.mono_us);
+        let wake_us = put.wake_us(cx.now.mono_us);
         ((!put.machine.is_done()).then_some(Operation::Put(put)), wake_us)
     }
 
     fn answer_puts(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         put: &mut PutOperation,
         until_us: Option<u64>,
         result: &Result<PutSuccess, Shortfall>,
     ) {
-        for (asker, started_us, response) in
-            put.answers(until_us, result, |node| self.cx.name_of(node))
+        for (asker, started_us, response) in put.answers(until_us, result, |node| cx.name_of(node))
         {
-            self.observe(now, Foreground::Put, started_us);
-            self.cx.answer(asker, response);
+            cx.tell(Fact::Answered { kind: Foreground::Put, started_us });
+            cx.answer(asker, response);
         }
     }
 }

@@ -9,8 +9,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{LARGE_AT_ONCE_BYTES, SMALL_FRAME_BYTES};
 
+use crate::cx::Cx;
+use crate::operations::{Operation, Operations};
 use crate::pending::{Asker, OperationId};
-use crate::replica::{Operation, Replica};
 
 /// Most bytes of large records that one shard's gets hold: past it further large ones are refused, and small
 /// ones go on.
@@ -48,19 +49,21 @@ impl ReadBytes {
     }
 }
 
+#[cfg(test)]
+impl ReadBytes {
+    /// Returns the bytes of large records that the gets under way hold.
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl Replica {
-    /// Returns the bytes of large records that the gets under way hold.
-    #[cfg(test)]
-    pub(crate) fn read_bytes(&self) -> usize {
-        self.cx.pending.read_bytes.0.load(Ordering::Relaxed)
-    }
-
+impl Operations {
     /// Ends the get or the scan that would have answered this handle. A put goes on, since replicas may have it.
     pub(crate) fn handle_withdrawn(&mut self, reply: u64) {
         let asker = Asker::Client(reply);
@@ -69,21 +72,21 @@ impl Replica {
             Operation::Scan(scan) => scan.asker == asker,
             _ => false,
         };
-        let found = self.operations.iter().find(|(_, operation)| of_it(operation));
+        let found = self.by_id.iter().find(|(_, operation)| of_it(operation));
         if let Some(id) = found.map(|(id, _)| *id) {
             self.end(id);
         }
     }
 
     fn end(&mut self, id: OperationId) {
-        self.operations.remove(&id);
+        self.by_id.remove(&id);
         self.sleep(id);
     }
 
     /// Counts what a get has read here. Returns false if that is too much and the get is refused, or if it is over.
-    pub(crate) fn hold_read(&mut self, id: OperationId, bytes: usize) -> bool {
-        let Some(Operation::Get(get)) = self.operations.get_mut(&id) else { return false };
-        match self.cx.pending.read_bytes.hold(bytes) {
+    pub(crate) fn hold_read(&mut self, cx: &mut Cx, id: OperationId, bytes: usize) -> bool {
+        let Some(Operation::Get(get)) = self.by_id.get_mut(&id) else { return false };
+        match cx.pending.read_bytes.hold(bytes) {
             Ok(held) => {
                 get.held = held;
                 true
@@ -91,7 +94,7 @@ impl Replica {
             Err(failure) => {
                 let asker = get.asker;
                 self.end(id);
-                self.cx.refuse(asker, failure);
+                cx.refuse(asker, failure);
                 false
             }
         }

@@ -17,16 +17,17 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
-use jedlik_protocol::{Blob, ClusterId, Now, PlacedKey};
+use jedlik_protocol::{Blob, ClusterId, PlacedKey};
 use jedlik_vclock::Content;
 
 use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
+use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
+use crate::operations::{Operation, Operations};
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::range::{RangeRequest, RangeResult};
 use crate::reasons::PageFor;
-use crate::replica::{Operation, Replica};
 use crate::votes::counts_digest;
 
 /// Cluster and number of partitions, from which a key's position and partition follow.
@@ -117,46 +118,46 @@ pub(crate) fn mark(key: PlacedKey) -> ScanMark {
     ScanMark { position: key.position, key: key.key }
 }
 
-impl Replica {
-    pub(crate) fn start_scan(&mut self, now: Now, asker: Asker, mut request: ScanRequest) {
+impl Operations {
+    pub(crate) fn start_scan(&mut self, cx: &mut Cx, asker: Asker, mut request: ScanRequest) {
         request.limit = request.limit.clamp(1, SCAN_PAGE_RECORDS);
-        self.cx.count(Counter::Scans);
-        let deadline_us = deadline_us(now.mono_us, request.timeout_ms);
-        let started = deadline_us.and_then(|by_us| self.begin_scan(now, asker, request, by_us));
+        cx.count(Counter::Scans);
+        let deadline_us = deadline_us(cx.now.mono_us, request.timeout_ms);
+        let started = deadline_us.and_then(|by_us| self.begin_scan(cx, asker, request, by_us));
         if let Err(failure) = started {
-            self.cx.refuse(asker, failure);
+            cx.refuse(asker, failure);
         }
     }
 
     fn begin_scan(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         asker: Asker,
         request: ScanRequest,
         deadline_us: u64,
     ) -> Result<(), Failure> {
-        let (n, plans, place) = self.plan_scan(now, &request, deadline_us)?;
-        let machine = Scan::over(now.mono_us, &plans);
+        let (n, plans, place) = self.plan_scan(cx, &request, deadline_us)?;
+        let machine = Scan::over(cx.now.mono_us, &plans);
         let scan = ScanOperation { machine, asker, request, n, place, deadline_us };
-        self.run(now, Operation::Scan(Box::new(scan)));
+        self.run(cx, Operation::Scan(Box::new(scan)));
         Ok(())
     }
 
     /// Asks for the page anew under another layout, with the time that is left.
-    pub(crate) fn restart_scan(&mut self, now: Now, scan: ScanOperation) {
+    pub(crate) fn restart_scan(&mut self, cx: &mut Cx, scan: ScanOperation) {
         let ScanOperation { asker, request, deadline_us, .. } = scan;
-        if let Err(failure) = self.begin_scan(now, asker, request, deadline_us) {
-            self.cx.refuse(asker, failure);
+        if let Err(failure) = self.begin_scan(cx, asker, request, deadline_us) {
+            cx.refuse(asker, failure);
         }
     }
 
     fn plan_scan(
         &self,
-        now: Now,
+        cx: &Cx,
         request: &ScanRequest,
         deadline_us: u64,
     ) -> Result<(u8, Vec<ReadPlan>, Place), Failure> {
-        let view = self.cx.ready()?;
+        let view = cx.ready()?;
         let partitions = view.partitions();
         if request.partition.0 >= partitions.get() {
             let (partition, count) = (request.partition, partitions.get());
@@ -172,24 +173,24 @@ impl Replica {
             }
         };
         let needs = Needs { answers: resolve("r", request.r, usual_r, n, 1)?, ..Needs::default() };
-        let sets = self.cx.owner_sets(&view, request.partition, n).into_iter();
+        let sets = cx.owner_sets(&view, request.partition, n).into_iter();
         let plan = |(primaries, fallbacks)| ReadPlan {
-            me: self.cx.config.me,
+            me: cx.config.me,
             primaries,
             fallbacks,
             filling: Vec::new(),
             needs,
             hedge_after_us: 10 * self.read_latency.get_us(),
             silent_after_us: u64::from(request.timeout_ms) * 1_000,
-            repair_until_us: now.mono_us,
+            repair_until_us: cx.now.mono_us,
             deadline_us,
         };
-        Ok((n, sets.map(plan).collect(), (self.cx.config.cluster, partitions)))
+        Ok((n, sets.map(plan).collect(), (cx.config.cluster, partitions)))
     }
 
     pub(crate) fn drive_scan(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         id: OperationId,
         mut scan: Box<ScanOperation>,
     ) -> (Option<Operation>, Option<u64>) {
@@ -198,26 +199,26 @@ impl Replica {
             let (partition, limit, values) = (*partition, *limit, *values);
             let bucket = bucket_of(of);
             match output {
-                ScanOutput::Read { node } if node == self.cx.config.me => {
-                    let ticket = self.cx.pending.page(PageFor::Scan(id));
+                ScanOutput::Read { node } if node == cx.config.me => {
+                    let ticket = cx.pending.page(PageFor::Scan(id));
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
                     let range = RangeRequest::seen(partition, (bucket, values), after, limit);
-                    self.cx.emit(Output::Range { ticket, range });
+                    cx.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
                     let (n, after) = (scan.n, after.clone());
-                    let counts = self.cx.view.as_ref().map_or(0, |view| counts_digest(view));
+                    let counts = cx.view.as_ref().map_or(0, |view| counts_digest(view));
                     let request =
                         PeerRequest::Scan { bucket, n, partition, after, limit, values, counts };
-                    self.cx.call(now, node, Purpose::Operation(Caller::of(id)), request);
+                    cx.call(cx.now, node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
-                    let Some(view) = self.cx.view.clone() else { continue };
-                    let answer = scan.answer(page, &view, now.judged_ms());
-                    self.cx.answer(scan.asker, ClientResponse::Scanned(answer));
+                    let Some(view) = cx.view.clone() else { continue };
+                    let answer = scan.answer(page, &view, cx.now.judged_ms());
+                    cx.answer(scan.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {
-                    self.cx.refuse(scan.asker, self.scan_failure(&short));
+                    cx.refuse(scan.asker, cx.scan_failure(&short));
                 }
             }
         }
@@ -230,34 +231,36 @@ impl Replica {
         PlacedKey::new(cluster, partitions, mark.key)
     }
 
+    /// Gives a scan that this node coordinates its own page.
+    pub(crate) fn handle_local_page(
+        &mut self,
+        cx: &mut Cx,
+        id: OperationId,
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let me = cx.config.me;
+        let Some(Operation::Scan(scan)) = self.by_id.get(&id) else { return };
+        let partition = scan.request.partition;
+        let votes = cx.votes.has(partition, scan.n);
+        let page = cx.scanned(Scanning { partition, n: scan.n, votes }, result);
+        if let Some(Operation::Scan(scan)) = self.by_id.get_mut(&id) {
+            match page {
+                Ok(page) => scan.machine.handle_page(me, page),
+                Err(_) => scan.machine.handle_failure(me),
+            }
+            self.drive(cx, id);
+        }
+    }
+}
+
+impl Cx {
     fn scan_failure(&self, short: &ScanShortfall) -> Failure {
-        let mut failure = shortfall("scan", &short.quorum, false, |node| self.cx.name_of(node));
+        let mut failure = shortfall("scan", &short.quorum, false, |node| self.name_of(node));
         if let Some(PlacedKey { key, .. }) = &short.damaged {
             let (bucket, key) = (Escaped(key.bucket()), Escaped(key.key()));
             failure.message += &format!("; too few can read the key {key} of {bucket}");
         }
         failure
-    }
-
-    /// Gives a scan that this node coordinates its own page.
-    pub(crate) fn handle_local_page(
-        &mut self,
-        now: Now,
-        id: OperationId,
-        result: Result<RangeResult, StorageFault>,
-    ) {
-        let me = self.cx.config.me;
-        let Some(Operation::Scan(scan)) = self.operations.get(&id) else { return };
-        let partition = scan.request.partition;
-        let votes = self.cx.votes.has(partition, scan.n);
-        let page = self.scanned(Scanning { partition, n: scan.n, votes }, result);
-        if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
-            match page {
-                Ok(page) => scan.machine.handle_page(me, page),
-                Err(_) => scan.machine.handle_failure(me),
-            }
-            self.drive(now, id);
-        }
     }
 
     /// Answers a peer's scan with this node's page.
@@ -276,11 +279,11 @@ impl Replica {
             }
             Err(failure) => PeerResponse::Refused(failure),
         };
-        self.cx.answer_peer(reply, response);
+        self.answer_peer(reply, response);
     }
 
     /// Returns this node's page of a scan, with a doubt where it has no vote.
-    fn scanned(
+    pub(crate) fn scanned(
         &self,
         scanning: Scanning,
         result: Result<RangeResult, StorageFault>,
@@ -291,7 +294,7 @@ impl Replica {
             damaged.clear();
         }
         // The page was read between the two.
-        let votes = scanning.votes && self.cx.votes.has(scanning.partition, scanning.n);
+        let votes = scanning.votes && self.votes.has(scanning.partition, scanning.n);
         let doubt = (!votes).then_some(Doubt::Refilling);
         Ok(ScanPage { records: shown, until, damaged, doubt })
     }

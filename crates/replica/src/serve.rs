@@ -3,7 +3,6 @@
 //! Invariant: nothing is done for a request that is not admitted.
 
 use alloc::format;
-use core::slice;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
@@ -13,14 +12,13 @@ use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 
-use crate::Counter;
 use crate::collection::Question;
 use crate::collector::Terms;
 use crate::exchange::digests;
 use crate::explain::inspection;
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
-use crate::pending::HoldFor;
+use crate::pending::{Asker, HoldFor};
 use crate::range::{RangeRequest, RangeResult};
 use crate::range_reads::RangeRead;
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
@@ -84,7 +82,9 @@ impl Replica {
             PeerRequest::Vote { partition, n, counts, flipped } => {
                 self.serve_vote(reply, (partition, n), counts, flipped);
             }
-            PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
+            PeerRequest::Forward(request) => {
+                self.operations.start(&mut self.cx, Asker::Peer(reply), request);
+            }
         }
     }
 
@@ -212,7 +212,7 @@ impl Replica {
         known: Option<Digest>,
         result: Result<Holding, StorageFault>,
     ) {
-        let response = match self.noticed(key, result) {
+        let response = match self.cx.noticed(key, result) {
             Ok(holding) => match (self.cx.doubt(key, n, &holding), merged(holding)) {
                 (Some(why), record) => PeerResponse::Unknown { why, record },
                 (None, Some(record)) if known == Some(record.digest()) => PeerResponse::Same,
@@ -228,25 +228,12 @@ impl Replica {
         (reply, key): (u64, &PlacedKey),
         result: Result<Holding, StorageFault>,
     ) {
-        let response = match self.noticed(key, result) {
+        let response = match self.cx.noticed(key, result) {
             Ok(holding) => {
                 PeerResponse::Inspected(inspection(&holding, self.cx.is_refilling_key(key)).into())
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
         self.cx.answer_peer(reply, response);
-    }
-
-    /// Counts a damaged record and notes it for the next round of comparisons.
-    pub(crate) fn noticed(
-        &mut self,
-        key: &PlacedKey,
-        result: Result<Holding, StorageFault>,
-    ) -> Result<Holding, StorageFault> {
-        if result.as_ref().is_ok_and(|holding| holding.damaged) {
-            self.cx.count(Counter::DamagedRecords);
-            self.background.trees.note_damage(slice::from_ref(key));
-        }
-        result
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! Invariant: every ticket is taken out by its last answer.
 
-use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::{Comparison, PeerResponse};
-use jedlik_protocol::{Durability, Now, PlacedKey};
+use jedlik_protocol::{Now, PlacedKey};
 
 use crate::Counter;
 use crate::io::{Holding, RecordMeta, StorageFault};
-use crate::pending::{Caller, HoldFor};
+use crate::pending::HoldFor;
 use crate::range::RangeResult;
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
-use crate::replica::{Operation, Replica};
+use crate::replica::Replica;
 use crate::trees::TreeChange;
 
 impl Replica {
@@ -23,9 +22,9 @@ impl Replica {
     ) {
         let Some(reason) = self.cx.pending.take_load(ticket) else { return };
         match reason {
-            LoadFor::Mint(key) => self.mint_waiting(now, &key, result),
-            LoadFor::Get(caller) => self.get_own(now, caller, result),
-            LoadFor::Explain(id) => self.explain_own(now, id, result),
+            LoadFor::Mint(key) => self.operations.mint_waiting(&mut self.cx, &key, result),
+            LoadFor::Get(caller) => self.operations.get_own(&mut self.cx, caller, result),
+            LoadFor::Explain(id) => self.operations.explain_own(&mut self.cx, id, result),
             LoadFor::ServeRead { reply, key, n, known } => {
                 self.serve_read((reply, &key, n), known, result);
             }
@@ -123,7 +122,7 @@ impl Replica {
             }
             ApplyFor::Hold { group } => self.handle_held(now, group, result),
             ApplyFor::Put { caller, durability } => {
-                self.handle_own_write(now, caller, durability, &result);
+                self.operations.handle_own_write(&mut self.cx, caller, durability, &result);
             }
             ApplyFor::Fetched { group } => self.handle_held(now, group, result),
             ApplyFor::Refilled { partition, n } => {
@@ -153,7 +152,7 @@ impl Replica {
     }
 
     /// Counts one of several writes that are waited for together, and answers for the last.
-    fn handle_held(&mut self, now: Now, group: u64, result: Result<(), StorageFault>) {
+    fn handle_held(&mut self, _now: Now, group: u64, result: Result<(), StorageFault>) {
         let Some(held) = self.cx.pending.held(group, result) else { return };
         let result = held.failure.map_or(Ok(()), Err);
         match held.whose {
@@ -165,34 +164,13 @@ impl Replica {
                 self.cx.answer_peer(reply, response);
             }
             HoldFor::Own { caller, durability } => {
-                self.handle_own_write(now, caller, durability, &result);
+                self.operations.handle_own_write(&mut self.cx, caller, durability, &result);
             }
             HoldFor::Page { exchange, first_leaf } => {
                 self.handle_page_merged(exchange, first_leaf, result.is_ok());
             }
             HoldFor::Recall(partition) => self.handle_recall_merged(partition, result.is_ok()),
             HoldFor::Nobody => {}
-        }
-    }
-
-    fn handle_own_write(
-        &mut self,
-        now: Now,
-        caller: Caller,
-        durability: Durability,
-        result: &Result<(), StorageFault>,
-    ) {
-        if result.is_err() && !planted::on(Bug::DotReusedAfterLostWrite) {
-            self.cx.renew_incarnation();
-        }
-        if let Some(Operation::Put(put)) = self.operations.get_mut(&caller.operation) {
-            match result {
-                Ok(()) => {
-                    put.machine.handle_acknowledgement(now.mono_us, caller.request, durability);
-                }
-                Err(fault) => put.handle_fault(now, caller.request, fault),
-            }
-            self.drive(now, caller.operation);
         }
     }
 
@@ -204,9 +182,9 @@ impl Replica {
     ) {
         let Some(reason) = self.cx.pending.take_page(ticket) else { return };
         match reason {
-            PageFor::Scan(id) => self.handle_local_page(now, id, result),
+            PageFor::Scan(id) => self.operations.handle_local_page(&mut self.cx, id, result),
             PageFor::ServeScan { reply, scanning } => {
-                self.serve_scan(reply, scanning, result);
+                self.cx.serve_scan(reply, scanning, result);
             }
             PageFor::ServeDigests { reply, n, clocks, synced } => {
                 self.serve_digests((reply, n), (clocks, synced), result);

@@ -9,14 +9,15 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::Reconcile;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
 
+use crate::cx::Cx;
 use crate::io::{Holding, Output};
 use crate::local_copy::merged_in_order;
+use crate::operations::Operations;
 use crate::pending::{OperationId, Purpose};
 use crate::put::KeyQueue;
 use crate::reasons::LoadFor;
-use crate::replica::Replica;
 
 /// Other owners' records of a key, while they are asked for.
 #[derive(Debug)]
@@ -45,23 +46,23 @@ impl Base {
     }
 }
 
-impl Replica {
+impl Operations {
     /// Returns whether a put of the key might be minted as if what others acknowledged had never been.
-    pub(super) fn lacks_base(&self, key: &PlacedKey, holding: &Holding) -> bool {
-        let Some(view) = &self.cx.view else { return false };
+    pub(super) fn lacks_base(&self, cx: &Cx, key: &PlacedKey, holding: &Holding) -> bool {
+        let Some(view) = &cx.view else { return false };
         let by_time = view.bucket(key.key.bucket()).reconcile == Reconcile::LastWriteWins;
-        by_time && (holding.damaged || self.cx.is_refilling_key(key))
+        by_time && (holding.damaged || cx.is_refilling_key(key))
     }
 
     /// Asks the other owners for their records of the key, for the puts that wait; `own` is what this node holds.
-    pub(super) fn ask_for_base(&mut self, now: Now, key: &PlacedKey, own: Holding) {
-        let Some(view) = self.cx.view.clone() else { return };
+    pub(super) fn ask_for_base(&mut self, cx: &mut Cx, key: &PlacedKey, own: Holding) {
+        let Some(view) = cx.view.clone() else { return };
         let props = view.bucket(key.key.bucket());
         let mut left = view.owners(key.partition, props.n);
-        left.retain(|node| *node != self.cx.config.me && view.is_alive(*node));
+        left.retain(|node| *node != cx.config.me && view.is_alive(*node));
         let last = self.minting.get(key).and_then(KeyQueue::last);
         let Some(last) = last.filter(|_| !left.is_empty()) else {
-            return self.mint_on(now, key, &Ok(own), None);
+            return self.mint_on(cx, key, &Ok(own), None);
         };
         let one_set = view.owner_lists(key.partition, props.n).len() == 1;
         let voters_left = one_set.then(|| usize::from(props.n + 1 - props.least_w().min(props.n)));
@@ -70,26 +71,33 @@ impl Replica {
         }
         for node in left {
             let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
-            self.cx.call(now, node, Purpose::Base(key.clone()), request);
+            cx.call(cx.now, node, Purpose::Base(key.clone()), request);
         }
     }
 
     /// Takes another owner's answer into the base.
-    pub(crate) fn handle_base(&mut self, from: NodeId, key: &PlacedKey, response: PeerResponse) {
+    pub(crate) fn handle_base(
+        &mut self,
+        cx: &mut Cx,
+        from: NodeId,
+        key: &PlacedKey,
+        response: PeerResponse,
+    ) {
         match response {
-            PeerResponse::Read(record) => self.take_base(from, key, record, true),
-            PeerResponse::Unknown { record, .. } => self.take_base(from, key, record, false),
-            _ => self.take_base(from, key, None, false),
+            PeerResponse::Read(record) => self.take_base(cx, from, key, record, true),
+            PeerResponse::Unknown { record, .. } => self.take_base(cx, from, key, record, false),
+            _ => self.take_base(cx, from, key, None, false),
         }
     }
 
     /// Goes on without another owner, which will not answer.
-    pub(crate) fn handle_base_lost(&mut self, from: NodeId, key: &PlacedKey) {
-        self.take_base(from, key, None, false);
+    pub(crate) fn handle_base_lost(&mut self, cx: &mut Cx, from: NodeId, key: &PlacedKey) {
+        self.take_base(cx, from, key, None, false);
     }
 
     fn take_base(
         &mut self,
+        cx: &mut Cx,
         from: NodeId,
         key: &PlacedKey,
         record: Option<EncodedRecord>,
@@ -107,8 +115,8 @@ impl Replica {
         }
         if base.is_whole() {
             base.left.clear();
-            let ticket = self.cx.pending.load(LoadFor::Mint(key.clone()));
-            self.cx.emit(Output::Load { ticket, key: key.clone() });
+            let ticket = cx.pending.load(LoadFor::Mint(key.clone()));
+            cx.emit(Output::Load { ticket, key: key.clone() });
         }
     }
 }

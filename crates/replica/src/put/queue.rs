@@ -14,7 +14,7 @@ use jedlik_hashing::NodeId;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::{Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{PlacedKey, StoredRecord};
 use jedlik_vclock::{ActorId, VectorClock};
 use rand_core::Rng;
 
@@ -23,11 +23,12 @@ use super::operation::{Member, PutOperation, WaitingPut};
 use crate::Counter;
 use crate::answer::context;
 use crate::collector::residue;
+use crate::cx::{Cx, Fact};
 use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
+use crate::operations::{Operation, Operations, SILENT_AFTER_US};
 use crate::pending::OperationId;
 use crate::reasons::LoadFor;
-use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// Most puts of one key that wait at its coordinator.
 const QUEUE_PUTS: usize = 512;
@@ -85,9 +86,9 @@ pub(super) struct Group {
     members: Vec<Member>,
 }
 
-impl Replica {
+impl Operations {
     /// Adds a put to its key's queue; refuses it if the queue is full.
-    pub(super) fn coordinate_put(&mut self, now: Now, put: WaitingPut) {
+    pub(super) fn coordinate_put(&mut self, cx: &mut Cx, put: WaitingPut) {
         let (key, bytes) = (put.key.clone(), put.bytes());
         let queue = self.minting.entry(key.clone()).or_default();
         if !queue.puts.is_empty()
@@ -99,73 +100,79 @@ impl Replica {
                  that may; nothing was done, try again in a moment, or write to more keys than one"
             );
             let busy = Failure::new(ErrorCode::KeyBusy, message);
-            return self.refuse_put(put.asker, busy, put.elsewhere);
+            return self.refuse_put(cx, put.asker, busy, put.elsewhere);
         }
-        let id = self.cx.pending.operation();
+        let id = cx.pending.operation();
         queue.puts.push(id);
         queue.bytes += bytes;
-        self.cx.count(Counter::Puts);
-        self.operations.insert(id, Operation::Waiting(Box::new(put)));
-        self.drive(now, id);
-        self.begin_round(&key);
+        cx.count(Counter::Puts);
+        self.by_id.insert(id, Operation::Waiting(Box::new(put)));
+        self.drive(cx, id);
+        self.begin_round(cx, &key);
     }
 
     /// Removes a put that no longer waits from its queue.
-    pub(super) fn leave_queue(&mut self, id: OperationId, put: &WaitingPut) {
+    pub(super) fn leave_queue(&mut self, cx: &mut Cx, id: OperationId, put: &WaitingPut) {
         if let Some(queue) = self.minting.get_mut(&put.key)
             && queue.puts.contains(&id)
         {
             queue.puts.retain(|other| *other != id);
             queue.bytes -= put.bytes();
-            self.begin_round(&put.key);
+            self.begin_round(cx, &put.key);
         }
     }
 
     /// Begins the next round of a key if puts wait and nothing is under way that they wait for.
-    pub(super) fn begin_round(&mut self, key: &PlacedKey) {
+    pub(super) fn begin_round(&mut self, cx: &mut Cx, key: &PlacedKey) {
         let Some(queue) = self.minting.get_mut(key) else { return };
         if queue.is_idle() {
             self.minting.remove(key);
         } else if !queue.puts.is_empty() && !queue.loading && queue.open.is_empty() {
             queue.loading = true;
-            let ticket = self.cx.pending.load(LoadFor::Mint(key.clone()));
-            self.cx.emit(Output::Load { ticket, key: key.clone() });
+            let ticket = cx.pending.load(LoadFor::Mint(key.clone()));
+            cx.emit(Output::Load { ticket, key: key.clone() });
         }
     }
 
     /// Ends the wait for an operation of the last round; `is_over` if nothing more comes of it.
-    pub(super) fn pass_turn(&mut self, id: OperationId, key: &PlacedKey, is_over: bool) {
+    pub(super) fn pass_turn(
+        &mut self,
+        cx: &mut Cx,
+        id: OperationId,
+        key: &PlacedKey,
+        is_over: bool,
+    ) {
         let Some(queue) = self.minting.get_mut(key) else { return };
         queue.open.retain(|open| *open != id);
         if is_over {
             queue.last.retain(|last| *last != id);
         }
-        self.begin_round(key);
+        self.begin_round(cx, key);
     }
 
     /// Mints every put that waited for the key's record, in order, each on top of those before it that are kept in the
     /// same place. Asks the other owners first where the record lacks what they may have acknowledged.
     pub(crate) fn mint_waiting(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
         let base = self.minting.get_mut(key).and_then(|queue| queue.base.take());
-        match (self.noticed(key, result), base) {
+        match (cx.noticed(key, result), base) {
             (Ok(own), Some(base)) => {
                 let (holding, last) = base.under(own);
-                self.mint_on(now, key, &Ok(holding), Some(last));
+                self.mint_on(cx, key, &Ok(holding), Some(last));
             }
-            (Ok(own), None) if self.lacks_base(key, &own) => self.ask_for_base(now, key, own),
-            (result, _) => self.mint_on(now, key, &result, None),
+            (Ok(own), None) if self.lacks_base(cx, key, &own) => self.ask_for_base(cx, key, own),
+            (result, _) => self.mint_on(cx, key, &result, None),
         }
     }
 
     /// Mints the waiting puts, up to the last one that `holding` is a base for.
     pub(super) fn mint_on(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         key: &PlacedKey,
         holding: &Result<Holding, StorageFault>,
         last: Option<OperationId>,
@@ -177,12 +184,14 @@ impl Replica {
         let mut groups: Vec<Group> = Vec::new();
         let mut freed_bytes = 0;
         for id in puts {
-            let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
+            let Some(Operation::Waiting(put)) = self.by_id.remove(&id) else { continue };
             self.sleep(id);
             freed_bytes += put.bytes();
             match holding {
-                Ok(holding) => self.mint_one(now, *put, holding, (&mut places, &mut groups)),
-                Err(fault) => self.refuse_put(put.asker, fault.clone().failure(), put.elsewhere),
+                Ok(holding) => self.mint_one(cx, *put, holding, (&mut places, &mut groups)),
+                Err(fault) => {
+                    self.refuse_put(cx, put.asker, fault.clone().failure(), put.elsewhere);
+                }
             }
         }
         if let Some(queue) = self.minting.get_mut(key) {
@@ -196,23 +205,23 @@ impl Replica {
                 continue;
             };
             let (stored, seen) = (held.stored(), held.record.clock().clone());
-            self.send_round(now, key, group, (stored, seen));
+            self.send_round(cx, key, group, (stored, seen));
         }
-        self.begin_round(key);
+        self.begin_round(cx, key);
     }
 
     fn mint_one(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         mut put: WaitingPut,
         holding: &Holding,
         (places, groups): (&mut Vec<(CoordinatorCopy, Held)>, &mut Vec<Group>),
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
-        if put.started_us < now.mono_us {
-            // Other nodes may be up than when the put came, and the version is only made now.
+        let Some(view) = cx.view.clone() else { return };
+        if put.started_us < cx.now.mono_us {
+            // Other nodes may be up than when the put came, and the version is only made cx.now.
             let wants = (put.n, put.needs);
-            put.plans = self.plans_of_put(now, &view, &put.key, wants, put.deadline_us);
+            put.plans = self.plans_of_put(cx, &view, &put.key, wants, put.deadline_us);
         }
         let coordinator_copy = JointPut::coordinator_copy(&put.plans);
         let place =
@@ -225,65 +234,65 @@ impl Replica {
         let held = &mut places[place].1;
         let mut stands_in = false;
         if put.mint_request(false, None).adds_to(&held.record)
-            && let Some(first) = self.first_up(&put)
+            && let Some(first) = self.first_up(cx, &put)
         {
             stands_in = true;
             if put.passes_on {
-                return self.pass_on(now, put, first);
+                return self.pass_on(cx, put, first);
             }
         }
-        let drawn = ActorId(self.cx.random.next_u64());
-        let actor =
-            if planted::on(Bug::OneActorPerNode) { ActorId(self.cx.config.me.0) } else { drawn };
-        let fresh = (self.cx.config.incarnation, actor);
-        match mint(held, put.mint_request(stands_in, follows_ms), now, fresh) {
+        let drawn = ActorId(cx.random.next_u64());
+        let actor = if planted::on(Bug::OneActorPerNode) { ActorId(cx.config.me.0) } else { drawn };
+        let fresh = (cx.config.incarnation, actor);
+        match mint(held, put.mint_request(stands_in, follows_ms), cx.now, fresh) {
             Ok(minted) => {
-                self.note_minted(now, &put, held, minted);
-                self.join(groups, put, coordinator_copy, held);
+                self.note_minted(cx, &put, held, minted);
+                self.join(cx, groups, put, coordinator_copy, held);
             }
-            Err(failure) => self.refuse_put(put.asker, failure, put.elsewhere),
+            Err(failure) => self.refuse_put(cx, put.asker, failure, put.elsewhere),
         }
     }
 
     /// Returns the first of the key's owners that is up, if that is another node. Puts that leave siblings
     /// are coordinated there, so that they wait in one queue and one node counts the siblings.
-    fn first_up(&self, put: &WaitingPut) -> Option<NodeId> {
-        let view = self.cx.view.as_ref()?;
+    fn first_up(&self, cx: &Cx, put: &WaitingPut) -> Option<NodeId> {
+        let view = cx.view.as_ref()?;
         let lists = view.owner_lists(put.key.partition, put.n);
         let owners = lists.first()?.iter().take(usize::from(put.n));
         let first = owners.copied().find(|owner| view.is_alive(*owner))?;
-        (first != self.cx.config.me).then_some(first)
+        (first != cx.config.me).then_some(first)
     }
 
-    fn pass_on(&mut self, now: Now, put: WaitingPut, first: NodeId) {
-        let owners = [first, self.cx.config.me].into();
+    fn pass_on(&mut self, cx: &mut Cx, put: WaitingPut, first: NodeId) {
+        let owners = [first, cx.config.me].into();
         let request = ClientRequest::Put(put.request);
-        self.forward(now, put.asker, request, owners, put.deadline_us);
+        self.forward(cx, put.asker, request, owners, put.deadline_us);
     }
 
-    fn note_minted(&mut self, now: Now, put: &WaitingPut, held: &Held, minted: Minted) {
+    fn note_minted(&mut self, cx: &mut Cx, put: &WaitingPut, held: &Held, minted: Minted) {
         if minted.retried {
-            self.cx.count(Counter::RetriedPuts);
+            cx.count(Counter::RetriedPuts);
         }
         for _ in 0..minted.truncated {
-            self.cx.count(Counter::TruncatedEntries);
+            cx.count(Counter::TruncatedEntries);
         }
-        let soon_us = now.mono_us + self.cx.config.tuning.message_life_us;
+        let soon_us = cx.now.mono_us + cx.config.tuning.message_life_us;
         let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms);
         // Time from which on something of the record may be forgotten.
-        let due_us = if residue(&held.record, now.judged_ms()).is_some() {
+        let due_us = if residue(&held.record, cx.now.judged_ms()).is_some() {
             Some(soon_us)
         } else {
             ttl_ms.map(|ttl_ms| soon_us.saturating_add(ttl_ms.saturating_mul(1_000)))
         };
         if let Some(due_us) = due_us {
-            self.background.collector.notice(&put.key, due_us);
+            cx.tell(Fact::MayBeForgotten { key: put.key.clone(), due_us });
         }
     }
 
     /// Adds a minted put to the group that wants the same of the replicas.
     fn join(
         &self,
+        cx: &Cx,
         groups: &mut Vec<Group>,
         put: WaitingPut,
         coordinator_copy: CoordinatorCopy,
@@ -292,7 +301,7 @@ impl Replica {
         let siblings = held.record.distinct().count();
         let member = Member {
             asker: put.asker,
-            context: context(&held.record, self.cx.config.cluster, &put.key.key),
+            context: context(&held.record, cx.config.cluster, &put.key.key),
             siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
             warning: siblings >= usize::from(put.props.sibling_warning),
             started_us: put.started_us,
@@ -307,37 +316,37 @@ impl Replica {
     /// Sends the minted record of a group to its replicas.
     pub(super) fn send_round(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         key: &PlacedKey,
         group: Group,
         (stored, seen): (StoredRecord, VectorClock),
     ) {
         let is_large = stored.record.bytes().len() >= LARGE_RECORD_BYTES;
         let holds_us = if is_large { SILENT_AFTER_US } else { 0 };
-        self.retire(key, &seen);
-        let id = self.cx.pending.operation();
+        self.retire(cx, key, &seen);
+        let id = cx.pending.operation();
         let queue = self.minting.entry(key.clone()).or_default();
         queue.open.push(id);
         queue.last.push(id);
         let operation = PutOperation {
-            machine: JointPut::new(now.mono_us, &group.plans),
+            machine: JointPut::new(cx.now.mono_us, &group.plans),
             members: group.members,
             key: key.clone(),
             stored,
             seen,
             refusal: None,
             coordinator_copy: group.coordinator_copy,
-            holds_until_us: now.mono_us + holds_us,
+            holds_until_us: cx.now.mono_us + holds_us,
         };
-        self.operations.insert(id, Operation::Put(Box::new(operation)));
-        self.drive(now, id);
+        self.by_id.insert(id, Operation::Put(Box::new(operation)));
+        self.drive(cx, id);
     }
 
     /// Ends rounds that are answered and go on only for replicas that are behind: the record that is about to
     /// be sent has seen theirs, and goes to the same owners.
-    fn retire(&mut self, key: &PlacedKey, seen: &VectorClock) {
+    fn retire(&mut self, cx: &mut Cx, key: &PlacedKey, seen: &VectorClock) {
         let Some(queue) = self.minting.get_mut(key) else { return };
-        let operations = &self.operations;
+        let operations = &self.by_id;
         let is_outdone = |id: &OperationId| match operations.get(id) {
             Some(Operation::Put(put)) => put.is_answered() && seen.descends(&put.seen),
             _ => false,
@@ -347,9 +356,9 @@ impl Replica {
         queue.last.retain(|id| !outdone.contains(id));
         queue.open.retain(|id| !outdone.contains(id));
         for id in outdone {
-            self.operations.remove(&id);
+            self.by_id.remove(&id);
             self.sleep(id);
-            self.cx.pending.give_up_calls(id);
+            cx.pending.give_up_calls(id);
         }
     }
 }

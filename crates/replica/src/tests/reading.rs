@@ -32,11 +32,11 @@ fn what_gets_hold_of_large_records_counts_until_they_are_over() {
     for (name, held) in [("small", 0), ("large", LARGE_BYTES), ("large", 2 * LARGE_BYTES)] {
         cluster.ask(N1, ClientRequest::Get(get_request(name)));
         cluster.deliver();
-        let bytes = cluster.node(N1).replica.read_bytes();
+        let bytes = cluster.node(N1).replica.cx.pending.read_bytes.get();
         assert!((held..held + 1_000).contains(&bytes), "{bytes} of {held}");
     }
     cluster.advance(10_000);
-    assert_eq!(cluster.node(N1).replica.read_bytes(), 0, "their time is up");
+    assert_eq!(cluster.node(N1).replica.cx.pending.read_bytes.get(), 0, "their time is up");
 }
 
 #[test]
@@ -83,6 +83,10 @@ fn a_read_that_is_withdrawn_ends_and_a_put_goes_on() {
         assert_eq!(cluster.node(N1).replica.operations(), 1, "another's");
         cluster.step(N1, Input::Withdrawn { reply });
         let replica = &cluster.node(N1).replica;
-        assert_eq!((replica.operations(), replica.read_bytes()), (left, 0), "{request:?}");
+        assert_eq!(
+            (replica.operations(), replica.cx.pending.read_bytes.get()),
+            (left, 0),
+            "{request:?}"
+        );
     }
 }
