@@ -164,7 +164,8 @@ impl Cx {
     }
 
     /// Returns the active preference lists of a partition, the newest first, each split into its first `n`
-    /// nodes and its fallbacks. This node comes first in either part that it is in.
+    /// nodes and its fallbacks. Among the first `n` this node comes first. The fallbacks keep their order, so that
+    /// all nodes that know the same ones to be up let the same ones stand in, and a get's meet a put's.
     pub(crate) fn owner_sets(
         &self,
         view: &View,
@@ -176,10 +177,8 @@ impl Cx {
         let targets = |list: &[NodeId]| {
             let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
             let mut primaries: Vec<ListedNode> = primaries.iter().map(target).collect();
-            let mut fallbacks: Vec<ListedNode> = fallbacks.iter().map(target).collect();
             primaries.sort_by_key(|target| target.node != me);
-            fallbacks.sort_by_key(|target| target.node != me);
-            (primaries, fallbacks)
+            (primaries, fallbacks.iter().map(target).collect())
         };
         view.owner_lists(partition, n).into_iter().map(targets).collect()
     }

@@ -144,15 +144,20 @@ impl Operations {
         deadline_us: u64,
     ) -> Vec<WritePlan> {
         let durability = view.bucket(key.key.bucket()).durability;
-        let plan = |(primaries, fallbacks)| WritePlan {
-            me: cx.config.me,
-            primaries,
-            fallbacks,
-            needs,
-            durability,
-            hedge_after_us: SILENT_AFTER_US.max(2 * self.write_latency.get_us()),
-            send_until_us: cx.message_age.until_us(cx.now),
-            deadline_us,
+        let me = cx.config.me;
+        let plan = |(primaries, mut fallbacks): (Vec<ListedNode>, Vec<ListedNode>)| {
+            // A fallback that coordinates keeps the version itself, so that its hint has the actor of the next one.
+            fallbacks.sort_by_key(|target| target.node != me);
+            WritePlan {
+                me,
+                primaries,
+                fallbacks,
+                needs,
+                durability,
+                hedge_after_us: SILENT_AFTER_US.max(2 * self.write_latency.get_us()),
+                send_until_us: cx.message_age.until_us(cx.now),
+                deadline_us,
+            }
         };
         cx.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
     }

@@ -46,6 +46,19 @@ fn clock_entries(cluster: &Cluster, node: NodeId, target: NodeId, name: &str) ->
 }
 
 #[test]
+fn the_same_fallbacks_stand_in_whichever_node_reads() {
+    let mut cluster = Cluster::new(6, &[]);
+    let (owners, key) = (cluster.owners("alice"), cluster.placed("alice"));
+    for node in [owners[0], owners[5]] {
+        let view = cluster.node(node).replica.cx.view.clone().unwrap();
+        let sets = cluster.node(node).replica.cx.owner_sets(&view, key.partition, 3);
+        let [(_, fallbacks)] = &sets[..] else { panic!("one owner set: {sets:?}") };
+        let nodes: Vec<NodeId> = fallbacks.iter().map(|listed| listed.node).collect();
+        assert_eq!(nodes, owners[3..], "{node:?}");
+    }
+}
+
+#[test]
 fn with_two_of_three_primaries_away_fallbacks_keep_hints_until_they_are_back() {
     let mut cluster = Cluster::new(5, &[]);
     let owners = cluster.owners("alice");
