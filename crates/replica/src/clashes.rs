@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, Key, Now};
 
+use crate::background::Background;
 use crate::cx::Cx;
 use crate::io::StorageFault;
 use crate::replica::Replica;
@@ -78,10 +79,25 @@ impl Clashes {
 }
 
 impl Replica {
+    /// Returns the number of keys whose record here and another node's exceed the largest size together.
+    #[must_use]
+    pub fn clashing_records(&self, now: Now) -> u64 {
+        self.background.clashes.count(now.mono_us)
+    }
+}
+
+impl Background {
     /// Tells the exchange that storage has taken a pulled record, and what this node holds of the key now.
-    pub(crate) fn handle_merged(&mut self, id: u64, key: &Key, own: Option<Digest>, pair: Pair) {
+    pub(crate) fn handle_merged(
+        &mut self,
+        _cx: &mut Cx,
+        id: u64,
+        key: &Key,
+        own: Option<Digest>,
+        pair: Pair,
+    ) {
         let Some(theirs) = pair.theirs else { return };
-        if let Some(exchange) = self.background.exchange(id) {
+        if let Some(exchange) = self.exchange(id) {
             exchange.handle_pulled(key, own, theirs);
         }
     }
@@ -90,42 +106,36 @@ impl Replica {
     /// otherwise a failure.
     pub(crate) fn handle_not_merged(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (id, key): (u64, Key),
         pair: Pair,
         fault: &StorageFault,
     ) {
         if matches!(fault, StorageFault::TooLarge(_)) {
-            self.clash_in_exchange(now, id, key, pair);
-        } else if let Some(exchange) = self.background.exchange(id) {
+            self.clash_in_exchange(cx, id, key, pair);
+        } else if let Some(exchange) = self.exchange(id) {
             exchange.handle_record_failure(&key);
         }
     }
 
     /// Notes that a record of an exchange and the peer's can't be merged.
-    pub(crate) fn clash_in_exchange(&mut self, now: Now, id: u64, key: Key, pair: Pair) {
-        let Some(exchange) = self.background.exchange(id) else { return };
+    pub(crate) fn clash_in_exchange(&mut self, cx: &mut Cx, id: u64, key: Key, pair: Pair) {
+        let Some(exchange) = self.exchange(id) else { return };
         exchange.handle_clash(&key);
         let peer = exchange.peer();
-        self.note_clash(now, (key, peer), pair);
+        self.note_clash(cx, (key, peer), pair);
     }
 
-    pub(crate) fn note_clash(&mut self, now: Now, at: (Key, NodeId), pair: Pair) {
-        let until_us = self.cx.clash_until_us(now);
-        self.background.clashes.note(now.mono_us, at, pair, until_us);
+    pub(crate) fn note_clash(&mut self, cx: &mut Cx, at: (Key, NodeId), pair: Pair) {
+        let until_us = cx.clash_until_us(cx.now);
+        self.clashes.note(cx.now.mono_us, at, pair, until_us);
     }
 
     /// Returns whether `peer` and this node are known to be unable to take this record from one another.
-    pub(crate) fn is_known_to_clash(&self, now: Now, key: &Key, peer: NodeId, pair: Pair) -> bool {
-        let clashes = &self.background.clashes;
+    pub(crate) fn is_known_to_clash(&self, cx: &Cx, key: &Key, peer: NodeId, pair: Pair) -> bool {
+        let clashes = &self.clashes;
         // Most shards never have any.
-        !clashes.known.is_empty() && clashes.is_known(now.mono_us, &(key.clone(), peer), pair)
-    }
-
-    /// Returns the number of keys whose record here and another node's exceed the largest size together.
-    #[must_use]
-    pub fn clashing_records(&self, now: Now) -> u64 {
-        self.background.clashes.count(now.mono_us)
+        !clashes.known.is_empty() && clashes.is_known(cx.now.mono_us, &(key.clone(), peer), pair)
     }
 }
 

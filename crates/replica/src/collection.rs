@@ -14,12 +14,12 @@ use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
+use crate::background::Background;
 use crate::collector::{CollectionStep, Residue, Terms, residue};
 use crate::cx::Cx;
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::{ApplyFor, LoadFor};
-use crate::replica::Replica;
 use crate::revision::Revision;
 
 /// Record that is to be forgotten, first here and then by the other owners. Until it is forgotten on this
@@ -48,26 +48,26 @@ pub(crate) struct Question {
     pub(crate) durably: bool,
 }
 
-impl Replica {
+impl Background {
     /// Takes the next step of the collector; returns false if there is none now.
-    pub(crate) fn collect_next(&mut self, now: Now) -> bool {
-        let Some((key, step)) = self.background.collector.step(now.mono_us) else { return false };
+    pub(crate) fn collect_next(&mut self, cx: &mut Cx) -> bool {
+        let Some((key, step)) = self.collector.step(cx.now.mono_us) else { return false };
         match step {
             CollectionStep::Read => {
-                let ticket = self.cx.pending.load(LoadFor::Candidate(key.clone()));
-                self.cx.emit(Output::Load { ticket, key });
+                let ticket = cx.pending.load(LoadFor::Candidate(key.clone()));
+                cx.emit(Output::Load { ticket, key });
             }
             CollectionStep::Ask { terms: Terms { n, lives, .. }, digest, nodes } => {
                 for node in nodes {
                     let (key_of, durably) = (key.key.clone(), true);
                     let request = PeerRequest::Compare { key: key_of, digest, n, lives, durably };
-                    self.cx.call(now, node, Purpose::Candidate(key.clone()), request);
+                    cx.call(cx.now, node, Purpose::Candidate(key.clone()), request);
                 }
             }
             CollectionStep::Collect { terms, digest: expected, residue: left, owners } => {
                 let collection = Collection { key: key.clone(), terms, expected, left, owners };
-                let ticket = self.cx.pending.load(LoadFor::Collect(collection));
-                self.cx.emit(Output::Load { ticket, key });
+                let ticket = cx.pending.load(LoadFor::Collect(collection));
+                cx.emit(Output::Load { ticket, key });
             }
         }
         true
@@ -76,39 +76,39 @@ impl Replica {
     /// Replaces the record here by what is left of it, now that all agree.
     pub(crate) fn collect(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         collection: Collection,
         result: Result<Holding, StorageFault>,
     ) {
         let Collection { key, terms, expected, left, .. } = &collection;
-        if !self.cx.is_under(*terms, key) {
+        if !cx.is_under(*terms, key) {
             // The owners have changed: all are asked again.
-            return self.background.collector.notice(key, now.mono_us);
+            return self.collector.notice(key, cx.now.mono_us);
         }
         let revised =
-            result.ok().and_then(|holding| revised(now, &holding, *expected, left.clone()));
+            result.ok().and_then(|holding| revised(cx.now, &holding, *expected, left.clone()));
         if let Some(by) = revised {
             let (key, expected) = (key.clone(), *expected);
-            let ticket = self.cx.pending.apply(ApplyFor::Collected(collection));
-            self.cx.emit(Output::Revise { ticket, key, expected, by });
+            let ticket = cx.pending.apply(ApplyFor::Collected(collection));
+            cx.emit(Output::Revise { ticket, key, expected, by });
         }
     }
 
     /// Tells the other owners to forget a record that this node has forgotten on disk. If one of them misses
     /// it, an exchange brings the record back, and it is found again.
-    pub(crate) fn tell_collected(&mut self, now: Now, collection: Collection) {
+    pub(crate) fn tell_collected(&mut self, cx: &mut Cx, collection: Collection) {
         let Collection { key, expected, left, owners, .. } = collection;
-        self.cx.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
+        cx.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
         for node in owners {
             let (key, record) = (key.key.clone(), left.clone());
-            self.cx.call(now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
+            cx.call(cx.now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
         }
     }
 
     /// Notes a record that may have nothing live for the collector of its first living owner.
     pub(crate) fn notice_dead(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         key: &PlacedKey,
         record: &EncodedRecord,
         view: &View,
@@ -117,99 +117,100 @@ impl Replica {
         let n = usize::from(view.bucket(key.key.bucket()).n);
         let owners = view.preference_list(key.partition).iter().take(n);
         let first = owners.into_iter().find(|node| view.is_alive(**node));
-        if first == Some(&self.cx.config.me)
-            && record.decode().is_ok_and(|record| residue(&record, now.judged_ms()).is_some())
+        if first == Some(&cx.config.me)
+            && record.decode().is_ok_and(|record| residue(&record, cx.now.judged_ms()).is_some())
         {
-            self.background.collector.notice(key, now.mono_us);
+            self.collector.notice(key, cx.now.mono_us);
         }
     }
 
     /// Gives the collector the record that it wanted read.
     pub(crate) fn handle_candidate(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
-        let Ok(holding) = result else { return self.background.collector.failed(now.mono_us, key) };
-        let hinted = self.is_hinted(key, &holding);
+        let Some(view) = cx.view.clone() else { return };
+        let Ok(holding) = result else { return self.collector.failed(cx.now.mono_us, key) };
+        let hinted = self.is_hinted(cx, key, &holding);
         let found = holding.record.and_then(|stored| {
-            let left = residue(&stored.record.decode().ok()?, now.judged_ms())?;
+            let left = residue(&stored.record.decode().ok()?, cx.now.judged_ms())?;
             let left = match left {
                 Residue::Nothing => None,
                 Residue::Pruned(record) => Some(EncodedRecord::encode(&record)),
             };
             Some((stored.record.digest(), left))
         });
-        self.background.collector.read(now.mono_us, key, found, hinted, &view);
+        self.collector.read(cx.now.mono_us, key, found, hinted, &view);
     }
 
     /// Returns whether a hint of the key is here or may come back: its removal is not on disk yet, or it
     /// can't be read now.
-    fn is_hinted(&self, key: &PlacedKey, holding: &Holding) -> bool {
+    fn is_hinted(&self, _cx: &Cx, key: &PlacedKey, holding: &Holding) -> bool {
         let damaged = holding.damaged_hints && !planted::on(Bug::DamagedHintIsNone);
-        damaged || !holding.hints.is_empty() || self.background.handoff.is_releasing(key)
+        damaged || !holding.hints.is_empty() || self.handoff.is_releasing(key)
     }
 
     /// Gives the collector a node's answer.
     pub(crate) fn handle_comparison(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         node: NodeId,
         key: &PlacedKey,
         response: &PeerResponse,
     ) {
         match response {
             PeerResponse::Compared(comparison) => {
-                self.background.collector.answered(now.mono_us, key, node, *comparison);
+                self.collector.answered(cx.now.mono_us, key, node, *comparison);
             }
-            _ => self.background.collector.failed(now.mono_us, key),
+            _ => self.collector.failed(cx.now.mono_us, key),
         }
     }
 
     /// Answers another node's collector whether this node holds the record exactly so.
     pub(crate) fn serve_comparison(
         &mut self,
+        cx: &mut Cx,
         reply: u64,
         key: PlacedKey,
         Question { terms, digest, durably }: Question,
         result: Result<Holding, StorageFault>,
     ) {
-        if !self.cx.is_under(terms, &key) {
+        if !cx.is_under(terms, &key) {
             let message = "this node knows another layout, number of replicas or life of a member than the asker";
             let failure = Failure::new(ErrorCode::StaleLayout, message);
-            return self.cx.answer_peer(reply, PeerResponse::Refused(failure));
+            return cx.answer_peer(reply, PeerResponse::Refused(failure));
         }
         let holding = match result {
             Ok(holding) => holding,
             Err(fault) => {
-                return self.cx.answer_peer(reply, PeerResponse::Refused(fault.failure()));
+                return cx.answer_peer(reply, PeerResponse::Refused(fault.failure()));
             }
         };
-        let hinted = self.is_hinted(&key, &holding) && !planted::on(Bug::CollectedDespiteHint);
+        let hinted = self.is_hinted(cx, &key, &holding) && !planted::on(Bug::CollectedDespiteHint);
         let comparison = match holding.record {
             None if !hinted && !holding.damaged => Comparison::Nothing,
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
                     // A record that is merged once more is synced with all that came before it.
-                    let ticket = self.cx.pending.apply(ApplyFor::ServeSynced { reply });
+                    let ticket = cx.pending.apply(ApplyFor::ServeSynced { reply });
                     let record = StoredRecord { local: None, record: stored.record };
                     let durability = Durability::Synced;
-                    return self.cx.emit(Output::Apply { ticket, key, record, durability });
+                    return cx.emit(Output::Apply { ticket, key, record, durability });
                 }
                 Comparison::Same
             }
             _ => Comparison::Other,
         };
         // A record dropped a moment ago may still be on the disk.
-        self.cx.answer_compared(reply, PeerResponse::Compared(comparison), durably);
+        cx.answer_compared(reply, PeerResponse::Compared(comparison), durably);
     }
 
     /// Forgets a record, as another node's collector asks once all owners agree.
     pub(crate) fn serve_revision(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         reply: u64,
         key: PlacedKey,
         (expected, record): (Digest, Option<EncodedRecord>),
@@ -217,14 +218,14 @@ impl Replica {
     ) {
         match result {
             Ok(holding) => {
-                let revised = revised(now, &holding, expected, record);
+                let revised = revised(cx.now, &holding, expected, record);
                 let Some(by) = revised else {
-                    return self.cx.answer_peer(reply, PeerResponse::Revised(false));
+                    return cx.answer_peer(reply, PeerResponse::Revised(false));
                 };
-                let ticket = self.cx.pending.apply(ApplyFor::ServeRevised { reply });
-                self.cx.emit(Output::Revise { ticket, key, expected, by });
+                let ticket = cx.pending.apply(ApplyFor::ServeRevised { reply });
+                cx.emit(Output::Revise { ticket, key, expected, by });
             }
-            Err(fault) => self.cx.answer_peer(reply, PeerResponse::Refused(fault.failure())),
+            Err(fault) => cx.answer_peer(reply, PeerResponse::Refused(fault.failure())),
         }
     }
 }

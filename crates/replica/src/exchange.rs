@@ -12,18 +12,18 @@ use jedlik_merkle::LEAF_BITS;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{DigestEntry, Doubt, PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey, StoredRecord};
 use jedlik_vclock::{ClockEntry, VectorClock};
 
 use crate::Counter;
 use crate::background::Background;
 use crate::clashes::Pair;
+use crate::cx::Cx;
 use crate::exchange_worker::WorkerStep;
 use crate::io::{Holding, Output, RecordMeta, StorageFault};
 use crate::pending::{ExchangeStep, PeerCall, Purpose};
 use crate::range::{RangeRequest, RangeResult};
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
-use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::trees::TreeChange;
 
@@ -46,18 +46,20 @@ pub(crate) struct Listing {
     digests: Vec<(Key, DigestEntry)>,
 }
 
-impl Replica {
+impl Background {
     /// Takes the next step of reading or comparing; returns false if there is none now.
-    pub(crate) fn repair_next(&mut self, now: Now, view: &View) -> bool {
-        let Background { repairs, transfers, trees, exchanges, .. } = &mut self.background;
+    pub(crate) fn repair_next(&mut self, cx: &mut Cx, view: &View) -> bool {
+        let Background { repairs, transfers, trees, exchanges, .. } = self;
         let around = (transfers.workers.as_slice(), view);
-        let Some(step) = repairs.step(now.mono_us, trees, exchanges, around) else { return false };
+        let Some(step) = repairs.step(cx.now.mono_us, trees, exchanges, around) else {
+            return false;
+        };
         match step {
             WorkerStep::ReadPage { partition, reading, after } => {
-                self.read_page(partition, reading, after);
+                self.read_page(cx, partition, reading, after);
             }
             WorkerStep::Exchange { id, peer, partition, n, output } => {
-                self.exchange_step(now, (id, peer), (partition, n), output);
+                self.exchange_step(cx, (id, peer), (partition, n), output);
             }
             WorkerStep::AskVote { .. }
             | WorkerStep::Choose(_)
@@ -70,25 +72,26 @@ impl Replica {
     /// Reads the next page of a partition whose tree is being made.
     pub(crate) fn read_page(
         &mut self,
+        cx: &mut Cx,
         partition: Partition,
         reading: u64,
         after: Option<PlacedKey>,
     ) {
-        let ticket = self.cx.pending.page(PageFor::Reading { partition, reading });
+        let ticket = cx.pending.page(PageFor::Reading { partition, reading });
         let limit = READING_RECORDS;
         let range = RangeRequest::stored(partition, None, after, limit);
-        self.cx.emit(Output::Range { ticket, range });
+        cx.emit(Output::Range { ticket, range });
     }
 
     pub(crate) fn exchange_step(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (id, peer): (u64, NodeId),
         (partition, n): (Partition, u8),
         output: ExchangeOutput,
     ) {
         // A node that only pushes does so to drop what it holds, once the peer holds all of it on disk.
-        let exchange = self.background.exchange(id);
+        let exchange = self.exchange(id);
         let synced = exchange.is_some_and(|exchange| exchange.direction() == Direction::Push);
         let (step, request) = match output {
             ExchangeOutput::AskHashes { branch, known } => (
@@ -105,92 +108,93 @@ impl Replica {
             ),
             ExchangeOutput::Pull { key, known, theirs } => {
                 let pair = Pair { mine: known, theirs: Some(theirs) };
-                if self.is_known_to_clash(now, &key, peer, pair) {
-                    return self.clash_in_exchange(now, id, key, pair);
+                if self.is_known_to_clash(cx, &key, peer, pair) {
+                    return self.clash_in_exchange(cx, id, key, pair);
                 }
                 let step = ExchangeStep::Pull { key: key.clone(), known };
                 (step, PeerRequest::Read { key, known, n })
             }
             ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks } => {
-                let Some(view) = &self.cx.view else { return };
+                let Some(view) = &cx.view else { return };
                 let range =
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
                 let span = (range(first_leaf).0, range(last_leaf).1);
                 let (span, limit) = (Some(span), LISTING_RECORDS);
                 let range = RangeRequest::stored(partition, span, None, limit);
                 let digests = Vec::new();
-                return self.list(Listing { id, first_leaf, n, clocks, range, digests });
+                return self.list(cx, Listing { id, first_leaf, n, clocks, range, digests });
             }
             ExchangeOutput::Push { key, theirs } => {
-                let Some(view) = &self.cx.view else { return };
-                let placed = PlacedKey::new(self.cx.config.cluster, view.partitions(), key.clone());
-                let ticket = self.cx.pending.load(LoadFor::Pushing { id, peer, key, theirs });
-                return self.cx.emit(Output::Load { ticket, key: placed });
+                let Some(view) = &cx.view else { return };
+                let placed = PlacedKey::new(cx.config.cluster, view.partitions(), key.clone());
+                let ticket = cx.pending.load(LoadFor::Pushing { id, peer, key, theirs });
+                return cx.emit(Output::Load { ticket, key: placed });
             }
         };
-        self.cx.call(now, peer, Purpose::Exchange { id, step }, request);
+        cx.call(cx.now, peer, Purpose::Exchange { id, step }, request);
     }
 
     /// Takes a page of a reading: its digests go into the tree, and records that may be forgotten are noticed.
     pub(crate) fn handle_reading(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (partition, reading): (Partition, u64),
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
-        if self.background.trees.reading(partition).is_none_or(|(number, _)| number != reading) {
+        let Some(view) = cx.view.clone() else { return };
+        if self.trees.reading(partition).is_none_or(|(number, _)| number != reading) {
             return;
         }
-        let Ok(page) = result else { return self.background.page_failed(now.mono_us, partition) };
+        let Ok(page) = result else { return self.page_failed(cx.now.mono_us, partition) };
         let damaged = page.damaged.len() as u64;
-        self.background.repairs.report_mut().damaged += damaged;
-        self.background.trees.note_damage(&page.damaged);
+        self.repairs.report_mut().damaged += damaged;
+        self.trees.note_damage(&page.damaged);
         for _ in 0..damaged {
-            self.cx.count(Counter::DamagedRecords);
+            cx.count(Counter::DamagedRecords);
         }
         self.notice_damaged_surplus(&view, &page.damaged);
         for (key, stored) in &page.records {
-            self.notice_dead(now, key, &stored.record, &view);
+            self.notice_dead(cx, key, &stored.record, &view);
         }
         let changes = page.records.iter().map(|(key, stored)| {
             let n = view.bucket(key.key.bucket()).n;
             TreeChange::new(view.partitions(), key, n, None, Some(meta(&stored.record)))
         });
         let ended = page.until.is_none();
-        let trees = &mut self.background.trees;
-        if trees.read(now.mono_us, partition, changes, page.until) {
-            self.background.repairs.report_mut().trees_corrected += 1;
+        let trees = &mut self.trees;
+        if trees.read(cx.now.mono_us, partition, changes, page.until) {
+            self.repairs.report_mut().trees_corrected += 1;
         }
-        self.background.page_read(partition);
+        self.page_read(partition);
         if ended {
-            self.discard_unmended(&view, partition);
+            self.discard_unmended(cx, &view, partition);
         }
     }
 
-    fn list(&mut self, listing: Listing) {
+    fn list(&mut self, cx: &mut Cx, listing: Listing) {
         let range = listing.range.clone();
-        let ticket = self.cx.pending.page(PageFor::OwnDigests(Box::new(listing)));
-        self.cx.emit(Output::Range { ticket, range });
+        let ticket = cx.pending.page(PageFor::OwnDigests(Box::new(listing)));
+        cx.emit(Output::Range { ticket, range });
     }
 
     /// Takes a page of a listing, and gives the exchange the digests once they are complete.
     pub(crate) fn handle_own_digests(
         &mut self,
+        cx: &mut Cx,
         mut listing: Listing,
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
+        let Some(view) = cx.view.clone() else { return };
         if let Ok(page) = &result {
-            self.background.trees.note_damage(&page.damaged);
+            self.trees.note_damage(&page.damaged);
         }
-        let Some(exchange) = self.background.exchange(listing.id) else { return };
+        let Some(exchange) = self.exchange(listing.id) else { return };
         let Ok(page) = result else { return exchange.handle_failure() };
         let until = page.until.clone();
         listing.digests.extend(digests(page, &view, listing.n, listing.clocks));
         if until.is_some() {
             listing.range.after = until;
-            return self.list(listing);
+            return self.list(cx, listing);
         }
         exchange.handle_own_digests(listing.first_leaf, listing.digests);
     }
@@ -198,7 +202,7 @@ impl Replica {
     /// Sends a peer the record that was read for a push.
     pub(crate) fn handle_pushing(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (id, peer): (u64, NodeId),
         (key, theirs): (Key, Option<Digest>),
         result: Result<Holding, StorageFault>,
@@ -206,7 +210,7 @@ impl Replica {
         let record = match result.map(|holding| holding.record) {
             Ok(Some(stored)) => stored.record,
             missing => {
-                let Some(exchange) = self.background.exchange(id) else { return };
+                let Some(exchange) = self.exchange(id) else { return };
                 return match missing {
                     Ok(_) => exchange.handle_gone(&key),
                     Err(_) => exchange.handle_record_failure(&key),
@@ -214,37 +218,37 @@ impl Replica {
             }
         };
         let pair = Pair { mine: Some(record.digest()), theirs };
-        if self.is_known_to_clash(now, &key, peer, pair) {
-            return self.clash_in_exchange(now, id, key, pair);
+        if self.is_known_to_clash(cx, &key, peer, pair) {
+            return self.clash_in_exchange(cx, id, key, pair);
         }
-        let Some(exchange) = self.background.exchange(id) else { return };
+        let Some(exchange) = self.exchange(id) else { return };
         let bytes = record.bytes().len() as u64;
         if exchange.direction() == Direction::Push {
-            let transferred = &mut self.background.transfers.transferred;
+            let transferred = &mut self.transfers.transferred;
             transferred.sent_records += 1;
             transferred.sent_bytes += bytes;
         }
-        self.background.repairs.report_mut().bytes += bytes;
+        self.repairs.report_mut().bytes += bytes;
         let step = ExchangeStep::Push { key: key.clone(), pair };
         let request = PeerRequest::Deliver { key, record };
-        self.cx.call(now, peer, Purpose::Exchange { id, step }, request);
+        cx.call(cx.now, peer, Purpose::Exchange { id, step }, request);
     }
 
     /// Gives an exchange the peer's answer to a step.
     pub(crate) fn handle_exchange_answer(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         id: u64,
         step: ExchangeStep,
         response: PeerResponse,
     ) {
-        let Some(view) = &self.cx.view else { return };
-        let (cluster, partitions) = (self.cx.config.cluster, view.partitions());
-        let Some(exchange) = self.background.exchange(id) else { return };
+        let Some(view) = &cx.view else { return };
+        let (cluster, partitions) = (cx.config.cluster, view.partitions());
+        let Some(exchange) = self.exchange(id) else { return };
         let mut bytes = 0;
         match (step, held(response)) {
             (ExchangeStep::Fetch { first_leaf }, PeerResponse::Page(page)) => {
-                return self.merge_page(now, (id, first_leaf), page);
+                return self.merge_page(cx, (id, first_leaf), page);
             }
             (ExchangeStep::Hashes { branch }, PeerResponse::Same) => {
                 bytes = HASH_BYTES;
@@ -273,7 +277,7 @@ impl Replica {
             }
             (ExchangeStep::Pull { key, known }, PeerResponse::Read(Some(record))) => {
                 bytes = record.bytes().len();
-                self.merge_pulled(now, (id, key), known, record);
+                self.merge_pulled(cx, (id, key), known, record);
             }
             (ExchangeStep::Pull { key, .. }, PeerResponse::Read(None)) => {
                 exchange.handle_gone(&key);
@@ -284,7 +288,7 @@ impl Replica {
             (ExchangeStep::Push { key, pair }, PeerResponse::Refused(failure))
                 if failure.code == ErrorCode::RecordTooLarge =>
             {
-                self.clash_in_exchange(now, id, key, pair);
+                self.clash_in_exchange(cx, id, key, pair);
             }
             (ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key, .. }, _) => {
                 exchange.handle_record_failure(&key);
@@ -292,19 +296,19 @@ impl Replica {
             (ExchangeStep::Hashes { .. }, PeerResponse::Refused(failure))
                 if failure.code == ErrorCode::NotReady =>
             {
-                self.background.put_off(id);
+                self.put_off(id);
             }
             _ => exchange.handle_failure(),
         }
-        self.background.repairs.report_mut().bytes += bytes as u64;
+        self.repairs.report_mut().bytes += bytes as u64;
     }
 
     /// Handles a call of an exchange that will not be answered.
     pub(crate) fn handle_exchange_lost(&mut self, id: u64, call: &PeerCall) {
         if matches!(call.purpose, Purpose::Exchange { step: ExchangeStep::Vote, .. }) {
-            return self.background.vote(id, None);
+            return self.vote(id, None);
         }
-        let Some(exchange) = self.background.exchange(id) else { return };
+        let Some(exchange) = self.exchange(id) else { return };
         match &call.purpose {
             Purpose::Exchange {
                 step: ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key, .. },
@@ -316,28 +320,28 @@ impl Replica {
 
     fn merge_pulled(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (id, key): (u64, Key),
         known: Option<Digest>,
         record: EncodedRecord,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
-        let placed = PlacedKey::new(self.cx.config.cluster, view.partitions(), key.clone());
-        self.notice_dead(now, &placed, &record, &view);
+        let Some(view) = cx.view.clone() else { return };
+        let placed = PlacedKey::new(cx.config.cluster, view.partitions(), key.clone());
+        self.notice_dead(cx, &placed, &record, &view);
         let theirs = record.digest();
         let pair = Pair { mine: known, theirs: Some(theirs) };
-        let ticket = self.cx.pending.apply(ApplyFor::Pulled { id, key, pair });
-        self.background.transfers.count_received(placed.partition, 1, record.bytes().len());
+        let ticket = cx.pending.apply(ApplyFor::Pulled { id, key, pair });
+        self.transfers.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
         // A node that says that it is ready has all of the partition on disk, whichever comparison brought it.
-        let is_inbound = self.background.transfers.inbound.contains_key(&placed.partition);
+        let is_inbound = self.transfers.inbound.contains_key(&placed.partition);
         let durability = if is_inbound { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
                 let by = Revision::Record(record);
-                self.cx.emit(Output::Revise { ticket, key: placed, expected, by });
+                cx.emit(Output::Revise { ticket, key: placed, expected, by });
             }
-            None => self.cx.emit(Output::Apply { ticket, key: placed, record, durability }),
+            None => cx.emit(Output::Apply { ticket, key: placed, record, durability }),
         }
     }
 }

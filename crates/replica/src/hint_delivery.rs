@@ -11,177 +11,170 @@ use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Durability, EncodedRecord, PlacedKey, StoredRecord};
 
 use crate::Counter;
+use crate::background::Background;
 use crate::clashes::Pair;
 use crate::cx::Cx;
 use crate::io::{HintPage, Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 
 /// Reason for not sending a hint that was refused before.
 const UNMERGEABLE: &str = "its record of a key and the hint are over the largest size together; a client has to \
                           get the key and put what is to stay";
 
-impl Replica {
+impl Background {
     /// Sends the next hint; returns false if none is ready.
-    pub(crate) fn deliver_next(&mut self, now: Now) -> bool {
-        let Some(delivery) = self.background.handoff.poll_delivery(now.mono_us) else {
+    pub(crate) fn deliver_next(&mut self, cx: &mut Cx) -> bool {
+        let Some(delivery) = self.handoff.poll_delivery(cx.now.mono_us) else {
             return false;
         };
         let Delivery { target, key, record } = delivery;
-        if !self.cx.is_for_its_owner(target, &key) {
-            self.adopt(target, key, record);
+        if !cx.is_for_its_owner(target, &key) {
+            self.adopt(cx, target, key, record);
             return true;
         }
         let pair = Pair { mine: Some(record.digest()), theirs: None };
-        if self.is_known_to_clash(now, &key.key, target, pair) {
-            self.fail_delivery(now, target, &key, UNMERGEABLE.into());
+        if self.is_known_to_clash(cx, &key.key, target, pair) {
+            self.fail_delivery(cx, target, &key, UNMERGEABLE.into());
             return true;
         }
         let request = PeerRequest::Deliver { key: key.key.clone(), record };
-        self.cx.call(now, target, Purpose::Delivery { key, pair }, request);
+        cx.call(cx.now, target, Purpose::Delivery { key, pair }, request);
         // Under a planted bug a hint is released as it is sent.
-        self.follow_handoff();
+        self.follow_handoff(cx);
         true
     }
 
     /// Makes a hint a record of this node, since its target no longer owns the key. It is handed on to the
     /// present owners like every record that this node does not own.
-    fn adopt(&mut self, target: NodeId, key: PlacedKey, record: EncodedRecord) {
-        let ticket = self.cx.pending.apply(ApplyFor::Adopted { target, key: key.clone() });
+    fn adopt(&mut self, cx: &mut Cx, target: NodeId, key: PlacedKey, record: EncodedRecord) {
+        let ticket = cx.pending.apply(ApplyFor::Adopted { target, key: key.clone() });
         let record = StoredRecord { local: None, record };
-        self.cx.emit(Output::Apply { ticket, key, record, durability: Durability::Synced });
+        cx.emit(Output::Apply { ticket, key, record, durability: Durability::Synced });
     }
 
     pub(crate) fn handle_adopted(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         target: NodeId,
         key: &PlacedKey,
         result: Result<(), StorageFault>,
     ) {
         match result {
             Ok(()) => {
-                let window = self.background.window();
-                self.background.handoff.handle_delivered(now.mono_us, target, key, window);
-                self.follow_handoff();
+                let window = self.schedule.window();
+                self.handoff.handle_delivered(cx.now.mono_us, target, key, window);
+                self.follow_handoff(cx);
             }
-            Err(fault) => self.fail_delivery(now, target, key, fault.failure().message),
+            Err(fault) => self.fail_delivery(cx, target, key, fault.failure().message),
         }
     }
 
     /// Takes up at once the hints for nodes that are no longer members, and all hints if this node leaves.
-    pub(crate) fn release_hints_for_others(&mut self, now: Now, view: &View) {
-        let leaves = view.departed(self.cx.config.me).is_some();
-        let handoff = &mut self.background.handoff;
+    pub(crate) fn release_hints_for_others(&mut self, cx: &mut Cx, view: &View) {
+        let leaves = view.departed(cx.config.me).is_some();
+        let handoff = &mut self.handoff;
         for target in handoff.targets().collect::<Vec<_>>() {
             let is_member = view.members().any(|member| member.node == target);
             if leaves || !is_member {
-                handoff.handle_up(now.mono_us, target);
+                handoff.handle_up(cx.now.mono_us, target);
             }
         }
     }
 
     /// Has storage carry out the handoff machine's outputs.
-    pub(crate) fn follow_handoff(&mut self) {
-        while let Some(output) = self.background.handoff.poll_output() {
+    pub(crate) fn follow_handoff(&mut self, cx: &mut Cx) {
+        while let Some(output) = self.handoff.poll_output() {
             match output {
                 HandoffOutput::LoadPage { target, after, limit_records, limit_bytes } => {
-                    let ticket = self.cx.pending.hint_page(target);
-                    self.cx.emit(Output::Hints {
-                        ticket,
-                        target,
-                        after,
-                        limit_records,
-                        limit_bytes,
-                    });
+                    let ticket = cx.pending.hint_page(target);
+                    cx.emit(Output::Hints { ticket, target, after, limit_records, limit_bytes });
                 }
                 HandoffOutput::Release { target, key, digest } => {
-                    let ticket =
-                        self.cx.pending.apply(ApplyFor::Release { target, key: key.clone() });
-                    self.cx.emit(Output::Release { ticket, target, key, digest });
+                    let ticket = cx.pending.apply(ApplyFor::Release { target, key: key.clone() });
+                    cx.emit(Output::Release { ticket, target, key, digest });
                 }
             }
         }
     }
 
-    pub(crate) fn handle_hint_totals(&mut self, now: Now, target: NodeId, totals: HintTotals) {
-        self.background.handoff.handle_totals(now.mono_us, target, totals);
-        if let Some(view) = self.cx.view.clone() {
-            self.release_hints_for_others(now, &view);
+    pub(crate) fn handle_hint_totals(&mut self, cx: &mut Cx, target: NodeId, totals: HintTotals) {
+        self.handoff.handle_totals(cx.now.mono_us, target, totals);
+        if let Some(view) = cx.view.clone() {
+            self.release_hints_for_others(cx, &view);
         }
-        self.follow_handoff();
+        self.follow_handoff(cx);
     }
 
     pub(crate) fn handle_hint_page(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         ticket: u64,
         result: Result<HintPage, StorageFault>,
     ) {
-        let Some(target) = self.cx.pending.take_hint_page(ticket) else { return };
-        let handoff = &mut self.background.handoff;
+        let Some(target) = cx.pending.take_hint_page(ticket) else { return };
+        let handoff = &mut self.handoff;
         match result {
-            Ok(HintPage { hints, end }) => handoff.handle_page(now.mono_us, target, hints, end),
-            Err(_) => handoff.handle_page_failed(now.mono_us, target),
+            Ok(HintPage { hints, end }) => handoff.handle_page(cx.now.mono_us, target, hints, end),
+            Err(_) => handoff.handle_page_failed(cx.now.mono_us, target),
         }
-        self.follow_handoff();
+        self.follow_handoff(cx);
     }
 
     /// Gives the handoff machine the target's answer to a delivery.
     pub(crate) fn handle_delivery_answer(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         target: NodeId,
         (key, pair): (&PlacedKey, Pair),
         response: PeerResponse,
     ) {
         let why = match response {
             PeerResponse::Delivered { window } => {
-                self.cx.count(Counter::HintsDelivered);
-                self.background.handoff.handle_delivered(now.mono_us, target, key, window);
-                return self.follow_handoff();
+                cx.count(Counter::HintsDelivered);
+                self.handoff.handle_delivered(cx.now.mono_us, target, key, window);
+                return self.follow_handoff(cx);
             }
             PeerResponse::Refused(failure) => {
                 if failure.code == ErrorCode::RecordTooLarge {
-                    self.note_clash(now, (key.key.clone(), target), pair);
+                    self.note_clash(cx, (key.key.clone(), target), pair);
                 }
                 failure.message
             }
             _ => String::from("it answered something else"),
         };
-        self.fail_delivery(now, target, key, why);
+        self.fail_delivery(cx, target, key, why);
     }
 
     /// Handles a delivery that will not be answered.
-    pub(crate) fn handle_delivery_lost(&mut self, now: Now, target: NodeId, key: &PlacedKey) {
-        self.fail_delivery(now, target, key, "it did not answer".to_string());
+    pub(crate) fn handle_delivery_lost(&mut self, cx: &mut Cx, target: NodeId, key: &PlacedKey) {
+        self.fail_delivery(cx, target, key, "it did not answer".to_string());
     }
 
-    fn fail_delivery(&mut self, now: Now, target: NodeId, key: &PlacedKey, why: String) {
-        self.background.handoff.handle_delivery_failed(now.mono_us, target, key, why);
-        self.follow_handoff();
+    fn fail_delivery(&mut self, cx: &mut Cx, target: NodeId, key: &PlacedKey, why: String) {
+        self.handoff.handle_delivery_failed(cx.now.mono_us, target, key, why);
+        self.follow_handoff(cx);
     }
 
     pub(crate) fn handle_released(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         target: NodeId,
         key: &PlacedKey,
         result: Result<(), StorageFault>,
     ) {
-        let handoff = &mut self.background.handoff;
+        let handoff = &mut self.handoff;
         match result {
-            Ok(()) => handoff.handle_released(now.mono_us, target, key),
+            Ok(()) => handoff.handle_released(cx.now.mono_us, target, key),
             Err(fault) => {
                 let why = fault.failure().message;
-                handoff.handle_release_failed(now.mono_us, target, key, why);
+                handoff.handle_release_failed(cx.now.mono_us, target, key, why);
             }
         }
-        self.follow_handoff();
+        self.follow_handoff(cx);
     }
 }
 

@@ -10,30 +10,30 @@ use alloc::vec::Vec;
 use jedlik_handoff::{InboundStatus, OldOwner, OldSet};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::{LayoutId, Now};
+use jedlik_protocol::LayoutId;
 
+use crate::background::Background;
 use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 
-impl Replica {
+impl Background {
     /// Begins to take over the partitions that are to be owned. Where nothing moves, this node is ready at once.
-    pub(crate) fn begin_inbound(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
-        let said = view.ready_of(self.cx.config.me);
+    pub(crate) fn begin_inbound(&mut self, cx: &mut Cx, view: &View, to_own: &BTreeSet<Partition>) {
+        let said = view.ready_of(cx.config.me);
         let layout = view.layout_id();
-        let begun = &self.background.transfers.inbound;
+        let begun = &self.transfers.inbound;
         let open = to_own
             .iter()
             .copied()
             .filter(|p| !view.is_flipped(*p) && !said.contains(*p) && !begun.contains_key(p));
         // Nodes begin at different partitions, so that not all ask the same one first.
         let (mut first, mut later) = (Vec::new(), Vec::new());
-        let start = (self.cx.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
+        let start = (cx.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
         for partition in open.collect::<Vec<_>>() {
-            if self.cx.old_sets(view, partition).is_empty() {
-                self.cx.emit(Output::Ready { layout, partition });
+            if cx.old_sets(view, partition).is_empty() {
+                cx.emit(Output::Ready { layout, partition });
             } else if partition.0 >= start {
                 first.push(partition);
             } else {
@@ -41,27 +41,33 @@ impl Replica {
             }
         }
         for partition in first.into_iter().chain(later) {
-            self.background.transfers.add_inbound(partition);
+            self.transfers.add_inbound(partition);
         }
     }
 
     pub(crate) fn inbound_status(
         &self,
+        cx: &Cx,
         view: &View,
         partition: Partition,
     ) -> Option<InboundStatus> {
-        let transfer = self.background.transfers.inbound.get(&partition)?;
-        Some(transfer.status(self.cx.config.me, &self.cx.old_sets(view, partition)))
+        let transfer = self.transfers.inbound.get(&partition)?;
+        Some(transfer.status(cx.config.me, &cx.old_sets(view, partition)))
     }
 
     /// Returns whether this node is ready for a partition; if so, has it say so once all of the partition is
     /// on disk, since records that it compared as its own may have been in memory alone.
-    pub(crate) fn conclude_inbound(&mut self, view: &View, partition: Partition) -> bool {
-        let ready = self.inbound_status(view, partition) == Some(InboundStatus::Ready);
+    pub(crate) fn conclude_inbound(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        partition: Partition,
+    ) -> bool {
+        let ready = self.inbound_status(cx, view, partition) == Some(InboundStatus::Ready);
         if ready {
             let ticket = ApplyFor::InboundSynced { layout: view.layout_id(), partition };
-            let ticket = self.cx.pending.apply(ticket);
-            self.cx.emit(Output::Sync { ticket });
+            let ticket = cx.pending.apply(ticket);
+            cx.emit(Output::Sync { ticket });
         }
         ready
     }
@@ -69,23 +75,23 @@ impl Replica {
     /// Ends an inbound transfer once the partition is on disk, and says that this node is ready; retries if it is not.
     pub(crate) fn handle_inbound_synced(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         layout: LayoutId,
         partition: Partition,
         result: &Result<(), StorageFault>,
     ) {
-        let Some(view) = self.cx.view.clone().filter(|view| view.layout_id() == layout) else {
+        let Some(view) = cx.view.clone().filter(|view| view.layout_id() == layout) else {
             return;
         };
         let job = PartitionJob { partition, kind: JobKind::Inbound };
-        match self.inbound_status(&view, partition) {
+        match self.inbound_status(cx, &view, partition) {
             None => {}
             Some(InboundStatus::Ready) if result.is_ok() => {
-                self.background.transfers.end_inbound(partition);
-                self.vote_where_inbound(now, &view, partition);
-                self.cx.emit(Output::Ready { layout, partition });
+                self.transfers.end_inbound(partition);
+                self.vote_where_inbound(cx, &view, partition);
+                cx.emit(Output::Ready { layout, partition });
             }
-            Some(_) => self.background.transfers.rest(now.mono_us, job),
+            Some(_) => self.transfers.rest(cx.now.mono_us, job),
         }
     }
 }

@@ -9,17 +9,18 @@ use alloc::format;
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
+use jedlik_protocol::PlacedKey;
 use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
 use jedlik_protocol::peer::{Page, PeerResponse};
-use jedlik_protocol::{Now, PlacedKey};
 
+use crate::background::Background;
+use crate::cx::Cx;
 use crate::io::StorageFault;
 use crate::patience::FETCH_LIMIT_US;
 use crate::range::RangeResult;
 use crate::reasons::PageFor;
-use crate::replica::Replica;
 use crate::scan::mark;
 
 /// Most pages that wait; further askers are refused and come again.
@@ -65,28 +66,28 @@ impl RangeReads {
     }
 }
 
-impl Replica {
+impl Background {
     /// Has a page wait for its turn, or refuses it if too many wait.
-    pub(crate) fn wait_to_serve(&mut self, now: Now, wanted: RangeRead) {
-        let waiting = &mut self.background.range_reads.waiting;
-        while waiting.front().is_some_and(|(until_us, _)| *until_us <= now.mono_us) {
+    pub(crate) fn wait_to_serve(&mut self, cx: &mut Cx, wanted: RangeRead) {
+        let waiting = &mut self.range_reads.waiting;
+        while waiting.front().is_some_and(|(until_us, _)| *until_us <= cx.now.mono_us) {
             waiting.pop_front();
         }
         if waiting.len() < WAITING_MAX {
-            return waiting.push_back((now.mono_us + FETCH_LIMIT_US, wanted));
+            return waiting.push_back((cx.now.mono_us + FETCH_LIMIT_US, wanted));
         }
         let message = format!("{WAITING_MAX} pages of ranges wait to be read already");
         let failure = Failure::new(ErrorCode::Overloaded, message);
-        self.cx.answer_peer(wanted.reply, PeerResponse::Refused(failure));
+        cx.answer_peer(wanted.reply, PeerResponse::Refused(failure));
     }
 
     /// Reads the next page whose asker still waits; returns false if there is none.
-    pub(crate) fn serve_next(&mut self, now: Now, view: &View) -> bool {
-        while let Some((until_us, wanted)) = self.background.range_reads.waiting.pop_front() {
-            if until_us > now.mono_us {
+    pub(crate) fn serve_next(&mut self, cx: &mut Cx, view: &View) -> bool {
+        while let Some((until_us, wanted)) = self.range_reads.waiting.pop_front() {
+            if until_us > cx.now.mono_us {
                 let RangeRead { reply, n, leaves, after } = wanted;
                 let ticket = PageFor::ServeFetch { reply, n };
-                self.serve_leaves(view, ticket, leaves, after, FETCH_PAGE_RECORDS);
+                self.serve_leaves(cx, view, ticket, leaves, after, FETCH_PAGE_RECORDS);
                 return true;
             }
         }
@@ -96,25 +97,25 @@ impl Replica {
     /// Answers a peer with the page that was read, and charges its weight.
     pub(crate) fn serve_fetch(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         (reply, n): (u64, u8),
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
+        let Some(view) = cx.view.clone() else { return };
         let response = match result {
             Ok(mut range) => {
                 range.records.retain(|(key, _)| view.bucket(key.key.bucket()).n == n);
                 let bytes =
                     range.records.iter().map(|(_, stored)| stored.record.bytes().len()).sum();
                 let steps = page_steps(range.records.len(), bytes);
-                self.background.charge(now.mono_us, WorkKind::Transfer, steps);
-                let transferred = &mut self.background.transfers.transferred;
+                self.schedule.charge(cx.now.mono_us, WorkKind::Transfer, steps);
+                let transferred = &mut self.transfers.transferred;
                 transferred.sent_records += range.records.len() as u64;
                 transferred.sent_bytes += bytes as u64;
                 PeerResponse::Page(wire_page(range))
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.cx.answer_peer(reply, response);
+        cx.answer_peer(reply, response);
     }
 }

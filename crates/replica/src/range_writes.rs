@@ -6,21 +6,22 @@ use alloc::vec::Vec;
 
 use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::peer::Page;
-use jedlik_protocol::{Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Durability, EncodedRecord, Key, PlacedKey, StoredRecord};
 
+use crate::background::Background;
+use crate::cx::Cx;
 use crate::exchange_worker::{ExchangeWorker, JobKind};
 use crate::io::Output;
 use crate::pending::HoldFor;
 use crate::range_reads::page_steps;
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 
-impl Replica {
+impl Background {
     /// Merges the records of a fetched page and has them synced together.
-    pub(crate) fn merge_page(&mut self, now: Now, (id, first_leaf): (u64, u16), page: Page) {
-        let Some(view) = self.cx.view.clone() else { return };
-        let (cluster, partitions) = (self.cx.config.cluster, view.partitions());
-        let Some(exchange) = self.background.exchange(id) else { return };
+    pub(crate) fn merge_page(&mut self, cx: &mut Cx, (id, first_leaf): (u64, u16), page: Page) {
+        let Some(view) = cx.view.clone() else { return };
+        let (cluster, partitions) = (cx.config.cluster, view.partitions());
+        let Some(exchange) = self.exchange(id) else { return };
         let partition = exchange.partition();
         let place = |key: Key| PlacedKey::new(cluster, partitions, key);
         let records = page.records.into_iter().map(|(key, record)| (place(key), record));
@@ -31,38 +32,38 @@ impl Replica {
         }
         exchange.handle_page(first_leaf, records.len() as u32, page.until);
         let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
-        self.count_fetched(now, id, records.len(), bytes);
+        self.count_fetched(cx, id, records.len(), bytes);
         if records.is_empty() {
             return self.handle_page_merged(id, first_leaf, true);
         }
         let whose = HoldFor::Page { exchange: id, first_leaf };
-        let group = self.cx.pending.hold(records.len(), whose);
+        let group = cx.pending.hold(records.len(), whose);
         for (key, record) in records {
-            self.notice_dead(now, &key, &record, &view);
-            let ticket = self.cx.pending.apply(ApplyFor::Fetched { group });
+            self.notice_dead(cx, &key, &record, &view);
+            let ticket = cx.pending.apply(ApplyFor::Fetched { group });
             let record = StoredRecord { local: None, record };
             let durability = Durability::Synced;
-            self.cx.emit(Output::Apply { ticket, key, record, durability });
+            cx.emit(Output::Apply { ticket, key, record, durability });
         }
     }
 
-    fn count_fetched(&mut self, now: Now, id: u64, records: usize, bytes: usize) {
-        self.background.repairs.report_mut().bytes += bytes as u64;
-        let job = self.background.worker(id).and_then(ExchangeWorker::job);
+    fn count_fetched(&mut self, cx: &mut Cx, id: u64, records: usize, bytes: usize) {
+        self.repairs.report_mut().bytes += bytes as u64;
+        let job = self.worker(id).and_then(ExchangeWorker::job);
         let kind = match job.map(|job| job.kind) {
             Some(JobKind::Inbound | JobKind::Outbound | JobKind::Thin) => WorkKind::Transfer,
             Some(JobKind::Compare { .. } | JobKind::Refill) | None => WorkKind::Repair,
         };
         if let Some(job) = job {
-            self.background.transfers.count_received(job.partition, records, bytes);
+            self.transfers.count_received(job.partition, records, bytes);
         }
-        // The page was granted as one step; what it weighs is known only now.
-        self.background.charge(now.mono_us, kind, page_steps(records, bytes));
+        // The page was granted as one step; what it weighs is known only cx.now.
+        self.schedule.charge(cx.now.mono_us, kind, page_steps(records, bytes));
     }
 
     /// Tells an exchange whether all records of a page are on disk.
     pub(crate) fn handle_page_merged(&mut self, id: u64, first_leaf: u16, merged: bool) {
-        let Some(exchange) = self.background.exchange(id) else { return };
+        let Some(exchange) = self.exchange(id) else { return };
         if merged {
             exchange.handle_page_merged(first_leaf);
         } else {

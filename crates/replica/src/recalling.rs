@@ -14,14 +14,15 @@ use jedlik_merkle::LEAVES;
 use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, StoredRecord};
 
+use crate::background::Background;
+use crate::cx::Cx;
 use crate::io::Output;
 use crate::patience::FETCH_LIMIT_US;
 use crate::pending::{HoldFor, Purpose};
 use crate::range_reads::page_steps;
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 use crate::scan::mark;
 
 /// Most records that the copy is asked for at a time: each is a place of the disk to read.
@@ -172,20 +173,20 @@ impl Recall {
     }
 }
 
-impl Replica {
+impl Background {
     /// Notes that an earlier copy of this shard can be read.
     pub(crate) fn handle_copy_at_hand(&mut self) {
-        self.background.transfers.head_start.at_hand = true;
+        self.transfers.head_start.at_hand = true;
     }
 
     /// Begins to take from the copy what the first peer of a partition's comparison holds, unless that was
     /// done. Returns whether the comparison is to wait: it is repeated once the recall is over.
-    pub(crate) fn recall_first(&mut self, view: &View, partition: Partition) -> bool {
-        if !self.background.transfers.head_start.at_hand {
+    pub(crate) fn recall_first(&mut self, cx: &mut Cx, view: &View, partition: Partition) -> bool {
+        if !self.transfers.head_start.at_hand {
             return false;
         }
-        let pairs = self.cx.refill_pairs(view, partition);
-        let head_start = &mut self.background.transfers.head_start;
+        let pairs = cx.refill_pairs(view, partition);
+        let head_start = &mut self.transfers.head_start;
         if head_start.running.contains_key(&partition) {
             return true;
         }
@@ -195,13 +196,13 @@ impl Replica {
             return false;
         }
         head_start.running.insert(partition, Recall::new(n, peer));
-        self.background.trees.keep(partition);
+        self.trees.keep(partition);
         true
     }
 
     /// Takes the next step with the copy; returns false if there is none now.
-    pub(crate) fn recall_next(&mut self, now: Now) -> bool {
-        let Some((partition, step)) = self.background.transfers.head_start.step(now.mono_us) else {
+    pub(crate) fn recall_next(&mut self, cx: &mut Cx) -> bool {
+        let Some((partition, step)) = self.transfers.head_start.step(cx.now.mono_us) else {
             return false;
         };
         match step {
@@ -217,11 +218,11 @@ impl Replica {
                     clocks,
                     synced,
                 };
-                self.cx.call(now, peer, Purpose::Recall(partition), request);
+                cx.call(cx.now, peer, Purpose::Recall(partition), request);
             }
             Step::Look(wanted) => {
-                let ticket = self.cx.pending.recall(partition);
-                self.cx.emit(Output::Recall { ticket, wanted });
+                let ticket = cx.pending.recall(partition);
+                cx.emit(Output::Recall { ticket, wanted });
             }
             Step::End => self.end_recall(partition),
         }
@@ -229,9 +230,14 @@ impl Replica {
     }
 
     /// Takes a page of a peer's list of a partition; ends the recall if there is none.
-    pub(crate) fn handle_recall_list(&mut self, partition: Partition, response: PeerResponse) {
-        let Some(view) = &self.cx.view else { return };
-        let (cluster, partitions) = (self.cx.config.cluster, view.partitions());
+    pub(crate) fn handle_recall_list(
+        &mut self,
+        cx: &mut Cx,
+        partition: Partition,
+        response: PeerResponse,
+    ) {
+        let Some(view) = &cx.view else { return };
+        let (cluster, partitions) = (cx.config.cluster, view.partitions());
         let PeerResponse::Digests(DigestPage { digests, until }) = response else {
             return self.end_recall(partition);
         };
@@ -239,7 +245,7 @@ impl Replica {
             .into_iter()
             .map(|(key, entry)| (PlacedKey::new(cluster, partitions, key), entry.digest));
         let wanted: VecDeque<_> = placed.collect();
-        let head_start = &mut self.background.transfers.head_start;
+        let head_start = &mut self.transfers.head_start;
         let Some(recall) = head_start.running.get_mut(&partition) else { return };
         // A record of another partition would be merged by a shard that does not own it.
         let is_inside = wanted.iter().all(|(key, _)| key.partition == partition);
@@ -251,17 +257,16 @@ impl Replica {
     }
 
     /// Merges the records that the copy holds of those that it was asked for.
-    pub(crate) fn handle_recalled(&mut self, now: Now, recalled: Recalled) {
+    pub(crate) fn handle_recalled(&mut self, cx: &mut Cx, recalled: Recalled) {
         let Recalled { ticket, looked, records } = recalled;
-        let (Some(partition), Some(view)) =
-            (self.cx.pending.take_recall(ticket), self.cx.view.clone())
+        let (Some(partition), Some(view)) = (cx.pending.take_recall(ticket), cx.view.clone())
         else {
             return;
         };
-        let head_start = &mut self.background.transfers.head_start;
+        let head_start = &mut self.transfers.head_start;
         // The copy was left meanwhile.
         let Some(recall) = head_start.running.get_mut(&partition) else { return };
-        if !recall.is_fresh(now.mono_us) {
+        if !recall.is_fresh(cx.now.mono_us) {
             // The disk that the copy lies on took too long: the peer is asked again.
             recall.looked(0);
             return head_start.go_on(partition);
@@ -270,24 +275,24 @@ impl Replica {
         head_start.asked += looked as u64;
         head_start.found += records.len() as u64;
         let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
-        self.background.charge(now.mono_us, WorkKind::Repair, page_steps(records.len(), bytes));
+        self.schedule.charge(cx.now.mono_us, WorkKind::Repair, page_steps(records.len(), bytes));
         if records.is_empty() {
-            return self.handle_recall_merged(partition, true);
+            return self.handle_recall_merged(cx, partition, true);
         }
-        let group = self.cx.pending.hold(records.len(), HoldFor::Recall(partition));
+        let group = cx.pending.hold(records.len(), HoldFor::Recall(partition));
         for (key, record) in records {
-            self.notice_dead(now, &key, &record, &view);
-            let ticket = self.cx.pending.apply(ApplyFor::Fetched { group });
+            self.notice_dead(cx, &key, &record, &view);
+            let ticket = cx.pending.apply(ApplyFor::Fetched { group });
             let (record, durability) = (StoredRecord { local: None, record }, Durability::Synced);
-            self.cx.emit(Output::Apply { ticket, key, record, durability });
+            cx.emit(Output::Apply { ticket, key, record, durability });
         }
     }
 
     /// Goes on once the records of the copy are on disk, or ends the recall if they could not be merged.
-    pub(crate) fn handle_recall_merged(&mut self, partition: Partition, merged: bool) {
-        let head_start = &mut self.background.transfers.head_start;
+    pub(crate) fn handle_recall_merged(&mut self, cx: &mut Cx, partition: Partition, merged: bool) {
+        let head_start = &mut self.transfers.head_start;
         if !head_start.is_worth_it() {
-            self.leave_copy();
+            self.leave_copy(cx);
         } else if merged {
             head_start.go_on(partition);
         } else {
@@ -296,20 +301,20 @@ impl Replica {
     }
 
     /// Leaves the copy and begins the comparisons that waited for it.
-    pub(crate) fn leave_copy(&mut self) {
+    pub(crate) fn leave_copy(&mut self, cx: &mut Cx) {
         let HeadStart { at_hand, asked, found, running, .. } =
-            mem::take(&mut self.background.transfers.head_start);
+            mem::take(&mut self.transfers.head_start);
         if at_hand {
-            self.cx.emit(Output::LeaveCopy { asked, found });
+            cx.emit(Output::LeaveCopy { asked, found });
         }
         for partition in running.into_keys() {
-            self.background.transfers.refill_now(partition);
+            self.transfers.refill_now(partition);
         }
     }
 
     pub(crate) fn end_recall(&mut self, partition: Partition) {
-        self.background.transfers.head_start.end(partition);
-        self.background.transfers.refill_now(partition);
+        self.transfers.head_start.end(partition);
+        self.transfers.refill_now(partition);
     }
 }
 

@@ -11,32 +11,32 @@ use jedlik_membership::View;
 use jedlik_protocol::Now;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 
+use crate::background::Background;
 use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::pending::{ExchangeStep, Purpose};
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 use crate::votes::{Basis, Entry, counts_digest, flipped_for, flipped_id};
 
 /// Least interval between two writes of a row that only shrinks, in microseconds.
 const KEEP_INTERVAL_US: u64 = 1_000_000;
 
-impl Replica {
+impl Background {
     /// Gives an exchange the peer's answer whether it has a vote.
     pub(crate) fn hear_vote(&mut self, exchange: u64, response: &PeerResponse) {
         let told = match response {
             PeerResponse::Vote { life, vouching } => Some((*life, *vouching)),
             _ => None,
         };
-        self.background.vote(exchange, told);
+        self.vote(exchange, told);
     }
 
     /// Has the nodes that had no vote compared with again, since they may have one now.
-    pub(crate) fn ask_those_in_doubt_again(&mut self, job: PartitionJob) {
+    pub(crate) fn ask_those_in_doubt_again(&mut self, cx: &mut Cx, job: PartitionJob) {
         if job.kind == JobKind::Refill {
-            self.cx.refill_again(job.partition);
-        } else if let Some(inbound) = self.background.transfers.inbound.get_mut(&job.partition) {
+            cx.refill_again(job.partition);
+        } else if let Some(inbound) = self.transfers.inbound.get_mut(&job.partition) {
             inbound.ask_again();
         }
     }
@@ -44,52 +44,52 @@ impl Replica {
     /// Restores the vote once all that was merged for a refill is on disk; retries if it is not.
     pub(crate) fn handle_refilled(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         pair: (Partition, u8),
         result: &Result<(), StorageFault>,
     ) {
-        let Some(entry) = self.cx.votes.entries.get_mut(&pair).filter(|entry| entry.ending) else {
+        let Some(entry) = cx.votes.entries.get_mut(&pair).filter(|entry| entry.ending) else {
             return;
         };
         entry.ending = false;
         if result.is_err() {
             let job = PartitionJob { partition: pair.0, kind: JobKind::Refill };
-            return self.background.transfers.rest(now.mono_us, job);
+            return self.transfers.rest(cx.now.mono_us, job);
         }
-        self.vote_again(now, pair);
+        self.vote_again(cx, pair);
     }
 
     /// Restores votes that this node lacked for having been given nothing, now that all that older owners were given is
     /// on its disk. What an earlier life acknowledged as one of the new owners need not be there.
-    pub(crate) fn vote_where_inbound(&mut self, now: Now, view: &View, partition: Partition) {
-        if self.cx.votes.is_catching_up() {
+    pub(crate) fn vote_where_inbound(&mut self, cx: &mut Cx, view: &View, partition: Partition) {
+        if cx.votes.is_catching_up() {
             return;
         }
-        let moved: Vec<u8> = self.cx.old_sets(view, partition).iter().map(|set| set.n).collect();
-        let of_partition = self.cx.votes.entries.range((partition, 0)..=(partition, u8::MAX));
+        let moved: Vec<u8> = cx.old_sets(view, partition).iter().map(|set| set.n).collect();
+        let of_partition = cx.votes.entries.range((partition, 0)..=(partition, u8::MAX));
         let never_given = |((_, of), entry): &(&(Partition, u8), &Entry)| {
             moved.contains(of) && entry.bases.iter().all(|basis| basis.n < *of)
         };
         let pairs: Vec<_> = of_partition.filter(never_given).map(|(pair, _)| *pair).collect();
         for pair in pairs {
-            self.vote_again(now, pair);
+            self.vote_again(cx, pair);
         }
     }
 
-    fn vote_again(&mut self, now: Now, pair: (Partition, u8)) {
-        self.cx.votes.entries.remove(&pair);
-        if !self.cx.votes.is_refilling(pair.0) {
-            self.background.transfers.refilled(pair.0);
+    fn vote_again(&mut self, cx: &mut Cx, pair: (Partition, u8)) {
+        cx.votes.entries.remove(&pair);
+        if !cx.votes.is_refilling(pair.0) {
+            self.transfers.refilled(pair.0);
         }
-        if self.cx.votes.entries.is_empty() {
-            self.cx.votes.caught_up();
-            self.leave_copy();
+        if cx.votes.entries.is_empty() {
+            cx.votes.caught_up();
+            self.leave_copy(cx);
         }
         // An entry that stays on disk for too long is refilled once more after a stop, and does no harm.
-        let soon_us = now.mono_us + KEEP_INTERVAL_US;
-        if self.cx.votes.entries.is_empty() || self.cx.votes.keep_again_us <= now.mono_us {
-            self.cx.votes.keep_again_us = soon_us;
-            self.cx.keep_votes(false);
+        let soon_us = cx.now.mono_us + KEEP_INTERVAL_US;
+        if cx.votes.entries.is_empty() || cx.votes.keep_again_us <= cx.now.mono_us {
+            cx.votes.keep_again_us = soon_us;
+            cx.keep_votes(false);
         }
     }
 }

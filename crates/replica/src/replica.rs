@@ -36,49 +36,56 @@ impl Replica {
     /// Handles one input at the time `now`; its effects are then polled by [`Self::poll_output`].
     pub fn handle(&mut self, now: Now, input: Input) {
         self.cx.begin(now);
+        self.dispatch(input);
+        self.hear_facts();
+        self.background.run_background(&mut self.cx);
+    }
+
+    fn dispatch(&mut self, input: Input) {
+        let Self { cx, operations, background } = self;
         match input {
-            Input::View(view) => self.handle_view(now, &view),
+            Input::View(view) => self.handle_view(&view),
             Input::Client { reply, request } => {
-                self.operations.start(&mut self.cx, Asker::Client(reply), request);
+                operations.start(cx, Asker::Client(reply), request);
             }
-            Input::Withdrawn { reply } => self.operations.handle_withdrawn(reply),
+            Input::Withdrawn { reply } => operations.handle_withdrawn(reply),
             Input::Peer { from, reply, terms, request } => {
-                self.serve(now, &Arrival { from, reply, terms }, request);
+                self.serve(&Arrival { from, reply, terms }, request);
             }
             Input::PeerAnswer { from, id, stamp, response } => {
-                self.cx.message_age.note_clock(from, stamp.clock);
-                let response = self.cx.heeded(from, stamp.life, response);
-                self.handle_answer(now, from, id, response);
+                cx.message_age.note_clock(from, stamp.clock);
+                let response = cx.heeded(from, stamp.life, response);
+                self.handle_answer(from, id, response);
             }
             Input::PeerLost { node } => {
-                for call in self.cx.pending.take_calls_to(node) {
-                    self.handle_lost(now, &call);
+                for call in cx.pending.take_calls_to(node) {
+                    self.handle_lost(&call);
                 }
             }
-            Input::Loaded { ticket, result } => self.handle_loaded(now, ticket, result),
+            Input::Loaded { ticket, result } => self.handle_loaded(ticket, result),
             Input::Changed { ticket, key, before, after } => {
                 self.handle_changed(ticket, &key, before, after);
             }
-            Input::Applied { ticket, result } => self.handle_applied(now, ticket, result),
-            Input::Ranged { ticket, result } => self.handle_ranged(now, ticket, result),
-            Input::Surveyed { ticket, result } => self.handle_surveyed(now, ticket, result),
-            Input::HintPage { ticket, result } => self.handle_hint_page(now, ticket, result),
+            Input::Applied { ticket, result } => self.handle_applied(ticket, result),
+            Input::Ranged { ticket, result } => self.handle_ranged(ticket, result),
+            Input::Surveyed { ticket, result } => background.handle_surveyed(cx, ticket, result),
+            Input::HintPage { ticket, result } => background.handle_hint_page(cx, ticket, result),
             Input::HintTotals(all) => {
                 for (target, totals) in all {
-                    self.handle_hint_totals(now, target, totals);
+                    background.handle_hint_totals(cx, target, totals);
                 }
             }
-            Input::Mended { key } => self.handle_mended(&key),
-            Input::CopyAtHand => self.handle_copy_at_hand(),
-            Input::Recalled(recalled) => self.handle_recalled(now, recalled),
-            Input::Believe => self.handle_believe(),
-            Input::VotesKept { kept } => self.cx.handle_votes_kept(kept),
-            Input::Repair { partition } => self.handle_repair(partition),
-            Input::SetBackground(change) => self.handle_background_change(now, change),
-            Input::Timeout => self.handle_timeout(now),
+            Input::Mended { key } => background.handle_mended(cx, &key),
+            Input::CopyAtHand => background.handle_copy_at_hand(),
+            Input::Recalled(recalled) => background.handle_recalled(cx, recalled),
+            Input::Believe => background.handle_believe(cx),
+            Input::VotesKept { kept } => cx.handle_votes_kept(kept),
+            Input::Repair { partition } => background.handle_repair(partition),
+            Input::SetBackground(change) => {
+                background.schedule.handle_change(cx.now.mono_us, change);
+            }
+            Input::Timeout => self.handle_timeout(),
         }
-        self.hear_facts();
-        self.run_background(now);
     }
 
     /// Returns the next effect, in the order in which effects have to be carried out; `None` if there are no more.
@@ -102,71 +109,78 @@ impl Replica {
         self.operations.by_id.len()
     }
 
-    fn handle_answer(&mut self, now: Now, from: NodeId, id: u64, response: PeerResponse) {
-        let Some(mut call) = self.cx.pending.take_call(id, from) else { return };
-        self.cx.emit(Output::Outcome { node: from, answered: true });
+    fn handle_answer(&mut self, from: NodeId, id: u64, response: PeerResponse) {
+        let Self { cx, operations, background } = self;
+        let Some(mut call) = cx.pending.take_call(id, from) else { return };
+        cx.emit(Output::Outcome { node: from, answered: true });
         if let PeerResponse::Refused(failure) = &response {
-            let refused = self.operations.handle_refused(&mut self.cx, call, failure.code);
+            let refused = operations.handle_refused(cx, call, failure.code);
             let Some(refused) = refused else { return };
             call = refused;
         }
-        self.operations.note_latency(now.mono_us.saturating_sub(call.sent_us), &response);
+        operations.note_latency(cx.now.mono_us.saturating_sub(call.sent_us), &response);
         match call.purpose {
             Purpose::Operation(caller) => {
                 let who = (from, call.durability);
-                self.operations.handle_answer(&mut self.cx, who, caller, response);
+                operations.handle_answer(cx, who, caller, response);
             }
             Purpose::Delivery { key, pair } => {
-                self.handle_delivery_answer(now, from, (&key, pair), response);
+                background.handle_delivery_answer(cx, from, (&key, pair), response);
             }
-            Purpose::Exchange { id, step: ExchangeStep::Vote } => self.hear_vote(id, &response),
-            Purpose::Recall(partition) => self.handle_recall_list(partition, response),
-            Purpose::Exchange { id, step } => self.handle_exchange_answer(now, id, step, response),
-            Purpose::Candidate(key) => self.handle_comparison(now, from, &key, &response),
+            Purpose::Exchange { id, step: ExchangeStep::Vote } => {
+                background.hear_vote(id, &response);
+            }
+            Purpose::Recall(partition) => background.handle_recall_list(cx, partition, response),
+            Purpose::Exchange { id, step } => {
+                background.handle_exchange_answer(cx, id, step, response);
+            }
+            Purpose::Candidate(key) => background.handle_comparison(cx, from, &key, &response),
             Purpose::Base(key) => {
-                self.operations.handle_base(&mut self.cx, from, &key, response);
+                operations.handle_base(cx, from, &key, response);
             }
             Purpose::Nobody => {}
         }
     }
 
     /// Handles a call that will not be answered: the peer is lost or the time is up.
-    pub(crate) fn handle_lost(&mut self, now: Now, call: &PeerCall) {
-        self.cx.emit(Output::Outcome { node: call.node, answered: false });
+    pub(crate) fn handle_lost(&mut self, call: &PeerCall) {
+        let Self { cx, operations, background } = self;
+        cx.emit(Output::Outcome { node: call.node, answered: false });
         match &call.purpose {
             Purpose::Operation(caller) => {
-                self.operations.handle_lost(&mut self.cx, call.node, *caller);
+                operations.handle_lost(cx, call.node, *caller);
             }
-            Purpose::Delivery { key, .. } => self.handle_delivery_lost(now, call.node, key),
-            Purpose::Recall(partition) => self.end_recall(*partition),
-            Purpose::Exchange { id, .. } => self.handle_exchange_lost(*id, call),
-            Purpose::Candidate(key) => self.background.collector.failed(now.mono_us, key),
+            Purpose::Delivery { key, .. } => background.handle_delivery_lost(cx, call.node, key),
+            Purpose::Recall(partition) => background.end_recall(*partition),
+            Purpose::Exchange { id, .. } => background.handle_exchange_lost(*id, call),
+            Purpose::Candidate(key) => background.collector.failed(cx.now.mono_us, key),
             Purpose::Base(key) => {
-                self.operations.handle_base_lost(&mut self.cx, call.node, key);
+                operations.handle_base_lost(cx, call.node, key);
             }
             Purpose::Nobody => {}
         }
     }
 
-    fn handle_timeout(&mut self, now: Now) {
+    fn handle_timeout(&mut self) {
         self.operations.ask_again(&mut self.cx);
-        while let Some(call) = self.cx.pending.take_expired(now.mono_us) {
-            self.handle_lost(now, &call);
+        while let Some(call) = self.cx.pending.take_expired(self.cx.now.mono_us) {
+            self.handle_lost(&call);
         }
         self.operations.handle_timeout(&mut self.cx);
     }
 
     /// Tells the parts that they are about what has happened to others.
     fn hear_facts(&mut self) {
-        while let Some(fact) = self.cx.next_fact() {
+        let Self { cx, background, .. } = self;
+        while let Some(fact) = cx.next_fact() {
             match fact {
                 Fact::Answered { kind, started_us } => {
-                    self.background.observe(self.cx.now, kind, started_us);
+                    background.schedule.observe(cx.now.mono_us, kind, started_us);
                 }
                 Fact::MayBeForgotten { key, due_us } => {
-                    self.background.collector.notice(&key, due_us);
+                    background.collector.notice(&key, due_us);
                 }
-                Fact::Damaged(key) => self.background.trees.note_damage(slice::from_ref(&key)),
+                Fact::Damaged(key) => background.trees.note_damage(slice::from_ref(&key)),
             }
         }
     }

@@ -2,28 +2,23 @@
 //!
 //! Invariant: nothing is done for a request that is not admitted.
 
-use alloc::format;
-
-use jedlik_hashing::{NodeId, Partition};
+use jedlik_hashing::NodeId;
 use jedlik_membership::View;
-use jedlik_merkle::LEAF_BITS;
-use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
-use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey, StoredRecord};
 
 use crate::collection::Question;
 use crate::collector::Terms;
-use crate::exchange::digests;
 use crate::explain::inspection;
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
 use crate::pending::{Asker, HoldFor};
-use crate::range::{RangeRequest, RangeResult};
+use crate::range::RangeRequest;
 use crate::range_reads::RangeRead;
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::replica::Replica;
-use crate::scan::{Scanning, mark};
+use crate::scan::Scanning;
 use crate::votes::counts_digest;
 
 /// Peer's request as it arrived: its handle, its sender and its terms.
@@ -35,16 +30,17 @@ pub(crate) struct Arrival {
 }
 
 impl Replica {
-    pub(crate) fn serve(&mut self, now: Now, arrival: &Arrival, request: PeerRequest) {
+    pub(crate) fn serve(&mut self, arrival: &Arrival, request: PeerRequest) {
+        let Self { cx, operations, background } = self;
         let reply = arrival.reply;
-        if let Some(refusal) = self.cx.stranger(arrival.from) {
-            return self.cx.turn_away(reply, refusal);
+        if let Some(refusal) = cx.stranger(arrival.from) {
+            return cx.turn_away(reply, refusal);
         }
-        let view = match self.cx.admit(now, arrival, &request) {
+        let view = match cx.admit(cx.now, arrival, &request) {
             Ok(view) => view,
-            Err(failure) => return self.cx.answer_peer(reply, PeerResponse::Refused(failure)),
+            Err(failure) => return cx.answer_peer(reply, PeerResponse::Refused(failure)),
         };
-        let placed = |key: Key| PlacedKey::new(self.cx.config.cluster, view.partitions(), key);
+        let placed = |key: Key| PlacedKey::new(cx.config.cluster, view.partitions(), key);
         match request {
             PeerRequest::Write { key, record, durability } => {
                 let key = placed(key);
@@ -52,13 +48,13 @@ impl Replica {
             }
             PeerRequest::Deliver { key, record } => {
                 let (key, ticket) = (placed(key), ApplyFor::ServeDelivery { reply });
-                self.notice_dead(now, &key, &record, &view);
+                background.notice_dead(cx, &key, &record, &view);
                 self.serve_write(ticket, key, record, Durability::Synced);
             }
             PeerRequest::Hint { key, record, targets, durability } => {
                 let key = placed(key);
                 let record = StoredRecord { local: None, record };
-                self.cx.hold(now, HoldFor::Peer { reply }, (key, record), &targets, durability);
+                cx.hold(cx.now, HoldFor::Peer { reply }, (key, record), &targets, durability);
             }
             PeerRequest::Read { .. }
             | PeerRequest::Inspect { .. }
@@ -66,24 +62,24 @@ impl Replica {
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
             PeerRequest::Scan { .. } => self.serve_own_page(reply, &view, request),
             PeerRequest::Hashes { partition, n, branch, known, synced } => {
-                self.serve_hashes(reply, (partition, n), (branch, known), synced);
+                background.serve_hashes(cx, reply, (partition, n), (branch, known), synced);
             }
             PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
                 let ticket = PageFor::ServeDigests { reply, n, clocks, synced };
-                self.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
+                background.serve_leaves(cx, &view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                self.wait_to_serve(now, RangeRead { reply, n, leaves, after });
+                background.wait_to_serve(cx, RangeRead { reply, n, leaves, after });
             }
             PeerRequest::Vote { partition, n, counts, flipped } => {
-                self.serve_vote(reply, (partition, n), counts, flipped);
+                background.serve_vote(cx, reply, (partition, n), counts, flipped);
             }
             PeerRequest::Forward(request) => {
-                self.operations.start(&mut self.cx, Asker::Peer(reply), request);
+                operations.start(cx, Asker::Peer(reply), request);
             }
         }
     }
@@ -134,22 +130,6 @@ impl Replica {
         self.cx.emit(Output::Load { ticket, key });
     }
 
-    /// Reads a page of the records in neighbouring leaves.
-    pub(crate) fn serve_leaves(
-        &mut self,
-        view: &View,
-        ticket: PageFor,
-        (partition, first_leaf, last_leaf): (Partition, u16, u16),
-        after: Option<PlacedKey>,
-        limit: u32,
-    ) {
-        let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
-        let span = Some((range(first_leaf).0, range(last_leaf).1));
-        let ticket = self.cx.pending.page(ticket);
-        let range = RangeRequest::stored(partition, span, after, limit);
-        self.cx.emit(Output::Range { ticket, range });
-    }
-
     fn serve_write(
         &mut self,
         ticket: ApplyFor,
@@ -160,50 +140,6 @@ impl Replica {
         let ticket = self.cx.pending.apply(ticket);
         let record = StoredRecord { local: None, record };
         self.cx.emit(Output::Apply { ticket, key, record, durability });
-    }
-
-    fn serve_hashes(
-        &mut self,
-        reply: u64,
-        (partition, n): (Partition, u8),
-        (branch, known): (Option<u8>, u64),
-        synced: bool,
-    ) {
-        let response = match self.background.trees.whole(partition, n) {
-            Some(tree) => {
-                let own = branch.map_or_else(|| tree.root(), |branch| tree.branch(branch));
-                if own == known {
-                    PeerResponse::Same
-                } else {
-                    PeerResponse::Hashes(tree.children(branch))
-                }
-            }
-            None => {
-                self.background.read_soon(partition);
-                let message = format!("the tree of partition {partition} is still being read");
-                PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
-            }
-        };
-        self.cx.answer_compared(reply, response, synced);
-    }
-
-    pub(crate) fn serve_digests(
-        &mut self,
-        (reply, n): (u64, u8),
-        (clocks, synced): (bool, bool),
-        result: Result<RangeResult, StorageFault>,
-    ) {
-        let Some(view) = self.cx.view.clone() else { return };
-        let response = match result {
-            Ok(range) => {
-                self.background.trees.note_damage(&range.damaged);
-                let until = range.until.clone().map(mark);
-                let digests = digests(range, &view, n, clocks);
-                PeerResponse::Digests(DigestPage { digests, until })
-            }
-            Err(fault) => PeerResponse::Refused(fault.failure()),
-        };
-        self.cx.answer_compared(reply, response, synced);
     }
 
     pub(crate) fn serve_read(

@@ -10,15 +10,16 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_planted::{self as planted, Bug};
+use jedlik_protocol::PlacedKey;
 use jedlik_protocol::admin::WorkKind;
-use jedlik_protocol::{Now, PlacedKey};
 
+use crate::background::Background;
+use crate::cx::Cx;
 use crate::exchange::READING_RECORDS;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::range::{RangeRequest, RangeResult};
 use crate::reasons::{ApplyFor, PageFor};
-use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::transfer_jobs::Obstacle;
 
@@ -89,11 +90,11 @@ impl Surplus {
     }
 }
 
-impl Replica {
+impl Background {
     /// Looks anew where there may be records of others, since owners or numbers of replicas have changed.
-    pub(crate) fn follow_surplus(&mut self, view: &View) {
-        let (me, counts) = (self.cx.config.me, view.replica_counts());
-        let transfers = &mut self.background.transfers;
+    pub(crate) fn follow_surplus(&mut self, cx: &mut Cx, view: &View) {
+        let (me, counts) = (cx.config.me, view.replica_counts());
+        let transfers = &mut self.transfers;
         let others_alone = |partition: &Partition| {
             let others = |n: &u8| !view.owners(*partition, *n).contains(&me);
             let others: BTreeSet<u8> = counts.iter().copied().filter(others).collect();
@@ -116,7 +117,7 @@ impl Replica {
 
     /// Returns the N for which the partition holds records that are for others alone, damaged ones included.
     fn surplus_counts(&self, view: &View, partition: Partition) -> BTreeSet<u8> {
-        let (surplus, trees) = (&self.background.transfers.surplus, &self.background.trees);
+        let (surplus, trees) = (&self.transfers.surplus, &self.trees);
         let others = surplus.others.get(&partition).into_iter().flatten().copied();
         let n_of = |key: &PlacedKey| view.bucket(key.key.bucket()).n;
         let damaged = |n: u8| trees.damaged(partition).any(|key| n_of(key) == n);
@@ -127,16 +128,16 @@ impl Replica {
     pub(crate) fn notice_damaged_surplus(&mut self, view: &View, damaged: &[PlacedKey]) {
         for key in damaged {
             let n = view.bucket(key.key.bucket()).n;
-            if self.background.transfers.surplus.is_for_others(key.partition, n) {
-                self.background.transfers.thin(key.partition);
+            if self.transfers.surplus.is_for_others(key.partition, n) {
+                self.transfers.thin(key.partition);
             }
         }
     }
 
     /// Returns the owners, for each N, that such records are compared with: all of them. Notes the moment.
     pub(crate) fn surplus_pairs(&mut self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
-        let moment = self.background.trees.moment();
-        if let Some(since) = self.background.transfers.surplus.partitions.get_mut(&partition) {
+        let moment = self.trees.moment();
+        if let Some(since) = self.transfers.surplus.partitions.get_mut(&partition) {
             *since = moment;
         }
         if planted::on(Bug::DroppedUnverified) {
@@ -149,20 +150,26 @@ impl Replica {
 
     /// Begins to remove the records that are others' alone, if all owners were compared with (`whole`) and
     /// nothing was added since. Returns true if the job is over for now.
-    pub(crate) fn begin_sweep(&mut self, view: &View, partition: Partition, whole: bool) -> bool {
+    pub(crate) fn begin_sweep(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        partition: Partition,
+        whole: bool,
+    ) -> bool {
         let counts = self.surplus_counts(view, partition);
-        let trees = &self.background.trees;
+        let trees = &self.trees;
         if counts.is_empty() && trees.is_whole(partition) {
-            self.background.transfers.thinned(partition);
+            self.transfers.thinned(partition);
             return true;
         }
-        let surplus = &self.background.transfers.surplus;
+        let surplus = &self.transfers.surplus;
         let Some(since) = surplus.partitions.get(&partition).copied() else { return true };
         let added = counts.iter().any(|n| trees.added_since(partition, *n, since));
-        if !whole || added || surplus.sweep.is_some() || !self.may_thin(view, partition) {
+        if !whole || added || surplus.sweep.is_some() || !self.may_thin(cx, view, partition) {
             return false;
         }
-        let surplus = &mut self.background.transfers.surplus;
+        let surplus = &mut self.transfers.surplus;
         surplus.sweeps += 1;
         let (number, after) = (surplus.sweeps, None);
         let (asked, removing, ended) = (false, 0, false);
@@ -174,50 +181,50 @@ impl Replica {
     /// Returns the partition whose records are being removed.
     #[cfg(test)]
     pub(crate) fn sweeping(&self) -> Option<Partition> {
-        self.background.transfers.surplus.sweep.as_ref().map(|sweep| sweep.partition)
+        self.transfers.surplus.sweep.as_ref().map(|sweep| sweep.partition)
     }
 
-    fn may_thin(&self, view: &View, partition: Partition) -> bool {
+    fn may_thin(&self, cx: &Cx, view: &View, partition: Partition) -> bool {
         let job = PartitionJob { partition, kind: JobKind::Thin };
-        matches!(self.obstacle(view, job), Obstacle::None)
+        matches!(self.obstacle(cx, view, job), Obstacle::None)
     }
 
     /// Reads the next page of the sweep; returns false if there is none now.
-    pub(crate) fn sweep_next(&mut self) -> bool {
-        let surplus = &mut self.background.transfers.surplus;
+    pub(crate) fn sweep_next(&mut self, cx: &mut Cx) -> bool {
+        let surplus = &mut self.transfers.surplus;
         if !surplus.is_busy() {
             return false;
         }
         let Some(sweep) = surplus.sweep.as_mut() else { return false };
         sweep.asked = true;
         let (sweep, partition, after) = (sweep.number, sweep.partition, sweep.after.clone());
-        let ticket = self.cx.pending.page(PageFor::Surplus { sweep });
+        let ticket = cx.pending.page(PageFor::Surplus { sweep });
         let limit = READING_RECORDS;
         let range = RangeRequest::stored(partition, None, after, limit);
-        self.cx.emit(Output::Range { ticket, range });
+        cx.emit(Output::Range { ticket, range });
         true
     }
 
     /// Removes the compared records of a page of the sweep.
     pub(crate) fn handle_surplus_page(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         number: u64,
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
-        let Some(sweep) = self.background.transfers.surplus.sweep.as_ref() else { return };
+        let Some(view) = cx.view.clone() else { return };
+        let Some(sweep) = self.transfers.surplus.sweep.as_ref() else { return };
         if sweep.number != number {
             return;
         }
         let (partition, since) = (sweep.partition, sweep.since);
-        let trees = &self.background.trees;
+        let trees = &self.trees;
         // Records added since were compared with nobody, and the page may show them.
         let added = sweep.counts.iter().any(|n| trees.added_since(partition, *n, since));
-        let (false, true, Ok(page)) = (added, self.may_thin(&view, partition), result) else {
-            return self.end_sweep(now);
+        let (false, true, Ok(page)) = (added, self.may_thin(cx, &view, partition), result) else {
+            return self.end_sweep(cx);
         };
-        let Some(sweep) = self.background.transfers.surplus.sweep.as_mut() else { return };
+        let Some(sweep) = self.transfers.surplus.sweep.as_mut() else { return };
         let counts = sweep.counts.clone();
         let of_others = |key: &PlacedKey| counts.contains(&view.bucket(key.key.bucket()).n);
         let records: Vec<_> = page.records.into_iter().filter(|(key, _)| of_others(key)).collect();
@@ -226,43 +233,41 @@ impl Replica {
         (sweep.asked, sweep.removing, sweep.ended) = (false, count, page.until.is_none());
         sweep.after = page.until;
         if count == 0 && sweep.ended {
-            return self.end_sweep(now);
+            return self.end_sweep(cx);
         }
-        self.background.charge(now.mono_us, WorkKind::Transfer, count as u32);
+        self.schedule.charge(cx.now.mono_us, WorkKind::Transfer, count as u32);
         for key in damaged {
             let sweep = Some(number);
-            let ticket = self.cx.pending.apply(ApplyFor::Discarded { sweep, key: key.clone() });
-            self.cx.emit(Output::Discard { ticket, key });
+            let ticket = cx.pending.apply(ApplyFor::Discarded { sweep, key: key.clone() });
+            cx.emit(Output::Discard { ticket, key });
         }
         for (key, stored) in records {
-            let ticket = self.cx.pending.apply(ApplyFor::Thinned { sweep: number });
+            let ticket = cx.pending.apply(ApplyFor::Thinned { sweep: number });
             let (expected, by) = (stored.record.digest(), Revision::GivenUp);
-            self.cx.emit(Output::Revise { ticket, key, expected, by });
+            cx.emit(Output::Revise { ticket, key, expected, by });
         }
     }
 
     /// Counts one record of the sweep as removed; ends the sweep if it is not.
-    pub(crate) fn handle_thinned(&mut self, now: Now, number: u64, removed: bool) {
-        let sweep = self.background.transfers.surplus.sweep.as_mut();
+    pub(crate) fn handle_thinned(&mut self, cx: &mut Cx, number: u64, removed: bool) {
+        let sweep = self.transfers.surplus.sweep.as_mut();
         let Some(sweep) = sweep.filter(|sweep| sweep.number == number) else { return };
         sweep.removing = sweep.removing.saturating_sub(1);
         if !removed || sweep.removing == 0 && sweep.ended {
-            self.end_sweep(now);
+            self.end_sweep(cx);
         }
     }
 
     /// Ends the sweep; what is left of the partition's surplus is compared anew.
-    fn end_sweep(&mut self, now: Now) {
-        let Some(sweep) = self.background.transfers.surplus.sweep.take() else { return };
+    fn end_sweep(&mut self, cx: &mut Cx) {
+        let Some(sweep) = self.transfers.surplus.sweep.take() else { return };
         let partition = sweep.partition;
-        let left = self.cx.view.clone().map(|view| self.surplus_counts(&view, partition));
+        let left = cx.view.clone().map(|view| self.surplus_counts(&view, partition));
         let nothing = left.is_none_or(|counts| counts.is_empty());
-        if nothing && self.background.trees.is_whole(partition) {
-            self.background.transfers.thinned(partition);
+        if nothing && self.trees.is_whole(partition) {
+            self.transfers.thinned(partition);
         } else {
-            self.background
-                .transfers
-                .rest(now.mono_us, PartitionJob { partition, kind: JobKind::Thin });
+            self.transfers.rest(cx.now.mono_us, PartitionJob { partition, kind: JobKind::Thin });
         }
     }
 }

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
-use jedlik_protocol::Now;
 
+use crate::background::Background;
+use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
-use crate::replica::Replica;
 use crate::transfers::Transfers;
 
 /// Most partitions that are looked up in one turn of the shard: a millisecond or two. Tests have few partitions.
@@ -24,48 +24,48 @@ impl Transfers {
     }
 }
 
-impl Replica {
+impl Background {
     /// Asks, if that is due, which partitions that this node does not own hold records. Returns whether it did.
-    pub(crate) fn survey_if_due(&mut self, now: Now, view: &View) -> bool {
-        let transfers = &mut self.background.transfers;
-        if transfers.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
+    pub(crate) fn survey_if_due(&mut self, cx: &mut Cx, view: &View) -> bool {
+        let transfers = &mut self.transfers;
+        if transfers.survey_due_us.is_none_or(|due_us| due_us > cx.now.mono_us) {
             return false;
         }
         transfers.survey_due_us = None;
         let after = transfers.surveyed_until;
         let is_left = |partition: &Partition| after.is_none_or(|after| *partition > after);
         let (partitions, until) = {
-            let owned = &self.background.transfers.owned;
-            let left = self.cx.of_this_shard(view).filter(is_left);
+            let owned = &self.transfers.owned;
+            let left = cx.of_this_shard(view).filter(is_left);
             let mut unowned = left.filter(|partition| !owned.contains(partition));
             let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
             let until = unowned.next().and_then(|_more| partitions.last().copied());
             (partitions, until)
         };
-        let ticket = self.cx.pending.survey(until);
-        self.cx.emit(Output::Survey { ticket, partitions });
+        let ticket = cx.pending.survey(until);
+        cx.emit(Output::Survey { ticket, partitions });
         true
     }
 
     /// Takes storage's answer which of the partitions hold records.
     pub(crate) fn handle_surveyed(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         ticket: u64,
         result: Result<Vec<Partition>, StorageFault>,
     ) {
-        let Some(until) = self.cx.pending.take_survey(ticket) else { return };
-        let interval_us = self.background.tuning.exchange_interval_us;
-        let transfers = &mut self.background.transfers;
+        let Some(until) = cx.pending.take_survey(ticket) else { return };
+        let interval_us = self.tuning.exchange_interval_us;
+        let transfers = &mut self.transfers;
         let Ok(occupied) = result else {
-            transfers.survey_due_us = Some(now.mono_us + interval_us);
+            transfers.survey_due_us = Some(cx.now.mono_us + interval_us);
             return;
         };
         // A new layout may have had it begin anew meanwhile.
         if transfers.survey_due_us.is_none() {
             let more = until.is_some();
             transfers.survey_due_us =
-                Some(if more { now.mono_us } else { now.mono_us + interval_us });
+                Some(if more { cx.now.mono_us } else { cx.now.mono_us + interval_us });
             transfers.surveyed_until = until;
             transfers.surveyed |= !more;
         }

@@ -13,7 +13,6 @@ use jedlik_handoff::InboundStatus;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_planted::{self as planted, Bug};
-use jedlik_protocol::Now;
 use jedlik_protocol::peer::Vouching;
 
 use crate::background::Background;
@@ -21,7 +20,6 @@ use crate::cx::Cx;
 use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, WorkerStep};
 use crate::io::{Output, StorageFault};
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 
 /// Reason why a job can't go on.
 pub(crate) enum Obstacle {
@@ -33,12 +31,12 @@ pub(crate) enum Obstacle {
     Others(String),
 }
 
-impl Replica {
+impl Background {
     /// Follows a change of the layouts, of what has flipped, or of buckets' numbers of replicas: other
     /// partitions move now.
-    pub(crate) fn follow_layouts(&mut self, now: Now, before: Option<&View>, view: &View) {
-        let (owned, to_own) = (self.cx.counted(view), self.cx.newest(view));
-        let Background { transfers, trees, .. } = &mut self.background;
+    pub(crate) fn follow_layouts(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
+        let (owned, to_own) = (cx.counted(view), cx.newest(view));
+        let Background { transfers, trees, .. } = self;
         // With other numbers of replicas the owners' comparisons cover other keys, too.
         let as_before = |before: &View| {
             before.layout_id() == view.layout_id()
@@ -46,7 +44,7 @@ impl Replica {
         };
         if !before.is_some_and(as_before) {
             transfers.restart();
-            transfers.begin_survey(now.mono_us);
+            transfers.begin_survey(cx.now.mono_us);
         }
         let lost: Vec<Partition> = transfers.owned.difference(&owned).copied().collect();
         for partition in &owned {
@@ -64,91 +62,90 @@ impl Replica {
             }
         }
         // A bucket's number of replicas may have changed while a partition moves: a node that is to own it
-        // for that number now has to take it over, as under a new layout.
-        self.begin_inbound(view, &to_own);
-        self.follow_surplus(view);
+        // for that number cx.now has to take it over, as under a new layout.
+        self.begin_inbound(cx, view, &to_own);
+        self.follow_surplus(cx, view);
     }
 
     /// Takes the next step of a transfer; returns false if there is none now.
-    pub(crate) fn transfer_next(&mut self, now: Now, view: &View) -> bool {
-        self.background.transfers.wake(now.mono_us);
-        if self.survey_if_due(now, view) || self.sweep_next() || self.recall_next(now) {
+    pub(crate) fn transfer_next(&mut self, cx: &mut Cx, view: &View) -> bool {
+        self.transfers.wake(cx.now.mono_us);
+        if self.survey_if_due(cx, view) || self.sweep_next(cx) || self.recall_next(cx) {
             return true;
         }
-        (0..self.background.transfers.workers.len())
-            .any(|worker| self.step_worker(now, view, worker))
+        (0..self.transfers.workers.len()).any(|worker| self.step_worker(cx, view, worker))
     }
 
-    fn step_worker(&mut self, now: Now, view: &View, worker: usize) -> bool {
+    fn step_worker(&mut self, cx: &mut Cx, view: &View, worker: usize) -> bool {
         // Each turn begins a job, ends one, or takes a step.
         loop {
-            if self.background.transfers.workers[worker].is_idle() {
-                let Some(job) = self.background.transfers.take() else { return false };
-                self.begin_job(now, view, worker, job);
+            if self.transfers.workers[worker].is_idle() {
+                let Some(job) = self.transfers.take() else { return false };
+                self.begin_job(cx, view, worker, job);
                 continue;
             }
-            let Background { transfers, trees, exchanges, .. } = &mut self.background;
+            let Background { transfers, trees, exchanges, .. } = self;
             let Some(step) = transfers.workers[worker].step(trees, exchanges) else { return false };
             match step {
                 WorkerStep::ReadPage { partition, reading, after } => {
-                    self.read_page(partition, reading, after);
+                    self.read_page(cx, partition, reading, after);
                     return true;
                 }
                 WorkerStep::AskVote { id, peer, partition, n } => {
-                    self.cx.ask_vote(now, view, (id, peer), (partition, n));
+                    cx.ask_vote(cx.now, view, (id, peer), (partition, n));
                     return true;
                 }
                 WorkerStep::Exchange { id, peer, partition, n, output } => {
-                    self.exchange_step(now, (id, peer), (partition, n), output);
+                    self.exchange_step(cx, (id, peer), (partition, n), output);
                     return true;
                 }
-                WorkerStep::Choose(job) => self.choose(now, view, worker, job),
-                WorkerStep::Ended(ended) => self.end_job_exchange(&ended),
+                WorkerStep::Choose(job) => self.choose(cx, view, worker, job),
+                WorkerStep::Ended(ended) => self.end_job_exchange(cx, &ended),
                 WorkerStep::Done { job, whole, changes } => {
-                    self.end_job(now, view, job, whole, changes);
+                    self.end_job(cx, view, job, whole, changes);
                 }
             }
         }
     }
 
-    fn begin_job(&mut self, now: Now, view: &View, worker: usize, job: PartitionJob) {
-        if !self.background.transfers.is_wanted(job) {
+    fn begin_job(&mut self, cx: &mut Cx, view: &View, worker: usize, job: PartitionJob) {
+        if !self.transfers.is_wanted(job) {
             return;
         }
         match job.kind {
-            JobKind::Inbound if self.conclude_inbound(view, job.partition) => return,
-            JobKind::Refill => self.cx.conclude_refill(view, job.partition),
+            JobKind::Inbound if self.conclude_inbound(cx, view, job.partition) => return,
+            JobKind::Refill => cx.conclude_refill(view, job.partition),
             _ => {}
         }
-        if !matches!(self.obstacle(view, job), Obstacle::None) {
-            self.ask_those_in_doubt_again(job);
-            return self.background.transfers.rest(now.mono_us, job);
+        if !matches!(self.obstacle(cx, view, job), Obstacle::None) {
+            self.ask_those_in_doubt_again(cx, job);
+            return self.transfers.rest(cx.now.mono_us, job);
         }
-        if job.kind == JobKind::Refill && self.recall_first(view, job.partition) {
+        if job.kind == JobKind::Refill && self.recall_first(cx, view, job.partition) {
             return;
         }
-        let Background { transfers, repairs, trees, .. } = &mut self.background;
+        let Background { transfers, repairs, trees, .. } = self;
         // Two readings of one partition would each wait for the other's pages.
         let is_at = |worker: &ExchangeWorker| worker.is_at(job.partition);
         if is_at(&repairs.worker) || transfers.workers.iter().any(is_at) {
-            return transfers.rest(now.mono_us, job);
+            return transfers.rest(cx.now.mono_us, job);
         }
         trees.keep(job.partition);
         transfers.workers[worker].begin(job, trees);
     }
 
     /// Returns the reason why a job can't go on now.
-    pub(crate) fn obstacle(&self, view: &View, job: PartitionJob) -> Obstacle {
+    pub(crate) fn obstacle(&self, cx: &Cx, view: &View, job: PartitionJob) -> Obstacle {
         let partition = job.partition;
         match job.kind {
             JobKind::Compare { .. } => Obstacle::None,
-            JobKind::Inbound => match self.inbound_status(view, partition) {
+            JobKind::Inbound => match self.inbound_status(cx, view, partition) {
                 Some(InboundStatus::Blocked(nodes)) => Obstacle::Nodes(nodes),
                 _ => Obstacle::None,
             },
             // Without anybody to compare with there is nobody to wait for either.
-            JobKind::Refill => match self.cx.refill_pairs(view, partition).is_empty() {
-                true => Obstacle::Nodes(self.cx.refill_blockers(view, partition)),
+            JobKind::Refill => match cx.refill_pairs(view, partition).is_empty() {
+                true => Obstacle::Nodes(cx.refill_blockers(view, partition)),
                 false => Obstacle::None,
             },
             JobKind::Outbound | JobKind::Thin if !view.is_flipped(partition) => {
@@ -158,7 +155,7 @@ impl Replica {
                 Obstacle::Others(String::from("a member does not know the layout yet"))
             }
             JobKind::Outbound | JobKind::Thin => {
-                let owners = self.cx.present_owners(view, partition);
+                let owners = cx.present_owners(view, partition);
                 let down: BTreeSet<NodeId> = owners
                     .into_iter()
                     .map(|(_, node)| node)
@@ -174,90 +171,90 @@ impl Replica {
     }
 
     /// Chooses the nodes that a partition on its way is compared with, and has the worker begin.
-    fn choose(&mut self, now: Now, view: &View, worker: usize, job: PartitionJob) {
+    fn choose(&mut self, cx: &mut Cx, view: &View, worker: usize, job: PartitionJob) {
         let mut pairs = match job.kind {
-            JobKind::Inbound => match self.inbound_status(view, job.partition) {
+            JobKind::Inbound => match self.inbound_status(cx, view, job.partition) {
                 Some(InboundStatus::Compare(pairs)) => pairs,
                 _ => Vec::new(),
             },
-            JobKind::Refill => self.cx.refill_pairs(view, job.partition),
+            JobKind::Refill => cx.refill_pairs(view, job.partition),
             JobKind::Thin => self.surplus_pairs(view, job.partition),
-            JobKind::Outbound if self.background.trees.is_empty(job.partition) => Vec::new(),
+            JobKind::Outbound if self.trees.is_empty(job.partition) => Vec::new(),
             JobKind::Outbound if planted::on(Bug::DroppedUnverified) => Vec::new(),
-            _ => self.cx.present_owners(view, job.partition),
+            _ => cx.present_owners(view, job.partition),
         };
-        if !matches!(self.obstacle(view, job), Obstacle::None) {
-            self.background.transfers.workers[worker].clear();
-            return self.background.transfers.rest(now.mono_us, job);
+        if !matches!(self.obstacle(cx, view, job), Obstacle::None) {
+            self.transfers.workers[worker].clear();
+            return self.transfers.rest(cx.now.mono_us, job);
         }
         pairs.reverse();
-        self.background.transfers.workers[worker].compare(pairs, &self.background.trees);
+        self.transfers.workers[worker].compare(pairs, &self.trees);
     }
 
-    fn end_job_exchange(&mut self, ended: &Ended) {
-        let Background { transfers, repairs, .. } = &mut self.background;
+    fn end_job_exchange(&mut self, cx: &mut Cx, ended: &Ended) {
+        let Background { transfers, repairs, .. } = self;
         repairs.count(ended);
         if !ended.report.complete {
             return;
         }
         let (partition, vouching) = (ended.job.partition, ended.vouching);
         if ended.job.kind == JobKind::Refill {
-            self.cx.refill_compared((partition, ended.n), ended.peer, vouching);
+            cx.refill_compared((partition, ended.n), ended.peer, vouching);
         } else if let Some(inbound) = transfers.inbound.get_mut(&partition) {
             inbound.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
         }
     }
 
-    fn end_job(&mut self, now: Now, view: &View, job: PartitionJob, whole: bool, changes: u64) {
+    fn end_job(&mut self, cx: &mut Cx, view: &View, job: PartitionJob, whole: bool, changes: u64) {
         let partition = job.partition;
         let over = match job.kind {
-            JobKind::Inbound => self.conclude_inbound(view, partition),
+            JobKind::Inbound => self.conclude_inbound(cx, view, partition),
             JobKind::Refill => {
-                self.cx.conclude_refill(view, partition);
+                cx.conclude_refill(view, partition);
                 false
             }
-            JobKind::Thin => self.begin_sweep(view, partition, whole),
+            JobKind::Thin => self.begin_sweep(cx, view, partition, whole),
             _ => {
-                let unchanged = self.background.trees.changes(partition) == changes;
-                let may_drop = matches!(self.obstacle(view, job), Obstacle::None);
+                let unchanged = self.trees.changes(partition) == changes;
+                let may_drop = matches!(self.obstacle(cx, view, job), Obstacle::None);
                 let over = whole && unchanged && may_drop;
-                let nothing = self.background.trees.is_empty(partition)
-                    && !self.background.transfers.is_occupied(partition);
+                let nothing =
+                    self.trees.is_empty(partition) && !self.transfers.is_occupied(partition);
                 if over && nothing {
-                    self.background.transfers.end_outbound(partition);
-                    self.background.trees.drop(partition);
+                    self.transfers.end_outbound(partition);
+                    self.trees.drop(partition);
                 } else if over {
-                    let ticket = self.cx.pending.apply(ApplyFor::Dropped { partition });
-                    self.cx.emit(Output::Drop { ticket, partition });
-                    // Records that come from now on are not part of what is dropped.
-                    self.background.trees.drop(partition);
+                    let ticket = cx.pending.apply(ApplyFor::Dropped { partition });
+                    cx.emit(Output::Drop { ticket, partition });
+                    // Records that come from cx.now on are not part of what is dropped.
+                    self.trees.drop(partition);
                 }
                 over
             }
         };
-        if !over && self.background.transfers.is_wanted(job) {
-            self.background.transfers.rest(now.mono_us, job);
+        if !over && self.transfers.is_wanted(job) {
+            self.transfers.rest(cx.now.mono_us, job);
         }
     }
 
     /// Ends an outbound transfer whose range is gone from the disk; retries if it is not.
     pub(crate) fn handle_dropped(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         partition: Partition,
         result: &Result<(), StorageFault>,
     ) {
-        let transfers = &mut self.background.transfers;
+        let transfers = &mut self.transfers;
         let job = PartitionJob { partition, kind: JobKind::Outbound };
         if result.is_err() {
-            self.background.trees.keep(partition);
-            return transfers.rest(now.mono_us, job);
+            self.trees.keep(partition);
+            return transfers.rest(cx.now.mono_us, job);
         }
         transfers.transferred.dropped += 1;
-        if self.background.trees.keeps(partition) {
+        if self.trees.keeps(partition) {
             // Something came meanwhile: it is handed on too, if the partition is not owned again.
             if transfers.unowned.contains(&partition) {
-                transfers.rest(now.mono_us, job);
+                transfers.rest(cx.now.mono_us, job);
             }
         } else {
             transfers.end_outbound(partition);
@@ -266,9 +263,9 @@ impl Replica {
 
     /// Has a partition handed on of which a record came though this node keeps no tree of it.
     pub(crate) fn note_stray(&mut self, partition: Partition) {
-        if !self.background.trees.keeps(partition) {
-            self.background.trees.keep(partition);
-            self.background.transfers.add_outbound(partition);
+        if !self.trees.keeps(partition) {
+            self.trees.keep(partition);
+            self.transfers.add_outbound(partition);
         }
     }
 }

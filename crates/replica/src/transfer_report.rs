@@ -9,6 +9,7 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::{Transfer, TransferReport};
 
 use crate::background::Background;
+use crate::cx::Cx;
 use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob};
 use crate::replica::Replica;
 use crate::transfer_jobs::Obstacle;
@@ -35,7 +36,7 @@ impl Replica {
         });
         TransferReport {
             layout: view.layout_id(),
-            paused: self.background.is_paused(),
+            paused: self.background.schedule.is_paused(),
             owned: to_own.len() as u32,
             ready: to_own.len().saturating_sub(unready) as u32,
             flipped: flipped as u32,
@@ -49,20 +50,22 @@ impl Replica {
             load: trees.load(),
             hints: handoff.progress().map(|report| report.count).sum(),
             current: current.collect(),
-            blockers: self.blockers(view),
+            blockers: self.background.blockers(&self.cx, view),
         }
     }
+}
 
+impl Background {
     /// Returns why partitions don't go on, a sentence for each cause.
-    fn blockers(&self, view: &View) -> Vec<String> {
+    fn blockers(&self, cx: &Cx, view: &View) -> Vec<String> {
         let mut nodes = BTreeSet::new();
         let mut others = BTreeSet::new();
-        let transfers = &self.background.transfers;
+        let transfers = &self.transfers;
         let inbound = transfers.inbound.keys().map(|p| (*p, JobKind::Inbound));
         let unowned = transfers.unowned.iter().map(|p| (*p, JobKind::Outbound));
         let surplus = transfers.surplus.waiting().map(|p| (p, JobKind::Thin));
         for (partition, kind) in inbound.chain(unowned).chain(surplus) {
-            match self.obstacle(view, PartitionJob { partition, kind }) {
+            match self.obstacle(cx, view, PartitionJob { partition, kind }) {
                 Obstacle::None => {}
                 Obstacle::Nodes(down) => nodes.extend(down),
                 Obstacle::Others(why) => {

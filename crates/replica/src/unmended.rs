@@ -7,49 +7,50 @@
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
-use jedlik_protocol::{Now, PlacedKey};
+use jedlik_protocol::PlacedKey;
 
+use crate::background::Background;
+use crate::cx::Cx;
 use crate::io::Output;
 use crate::reasons::ApplyFor;
-use crate::replica::Replica;
 
-impl Replica {
+impl Background {
     /// Removes damaged records that two readings in a row have found. Otherwise the partition would never vote again: a
     /// tombstone rots while it is being collected, and nobody holds anything that could mend it.
-    pub(crate) fn discard_unmended(&mut self, view: &View, partition: Partition) {
-        let unmended = self.background.trees.take_unmended(partition);
+    pub(crate) fn discard_unmended(&mut self, cx: &mut Cx, view: &View, partition: Partition) {
+        let unmended = self.trees.take_unmended(partition);
         // While the partition moves, others may hold records that this node has yet to be sent.
         if view.layouts().len() > 1 {
             return;
         }
         for key in unmended {
             let owners = view.owners(partition, view.bucket(key.key.bucket()).n);
-            let me = self.cx.config.me;
+            let me = cx.config.me;
             if !owners.contains(&me)
                 || owners.iter().any(|node| *node != me && !view.is_alive(*node))
             {
                 continue;
             }
-            self.handle_mended(&key);
+            self.handle_mended(cx, &key);
             let (sweep, discarded) = (None, key.clone());
-            let ticket = self.cx.pending.apply(ApplyFor::Discarded { sweep, key: discarded });
-            self.cx.emit(Output::Discard { ticket, key });
+            let ticket = cx.pending.apply(ApplyFor::Discarded { sweep, key: discarded });
+            cx.emit(Output::Discard { ticket, key });
         }
     }
 
     /// Forgets a damaged record that is gone, and counts it for the sweep that removed it.
     pub(crate) fn handle_discarded(
         &mut self,
-        now: Now,
+        cx: &mut Cx,
         sweep: Option<u64>,
         key: &PlacedKey,
         removed: bool,
     ) {
         if removed {
-            self.background.trees.forget_damage(key);
+            self.trees.forget_damage(key);
         }
         if let Some(sweep) = sweep {
-            self.handle_thinned(now, sweep, removed);
+            self.handle_thinned(cx, sweep, removed);
         }
     }
 }

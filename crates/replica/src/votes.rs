@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::kept::{Kept, decode};
 use self::layouts::Layouts;
+use crate::background::Background;
 use crate::config::ShardPast;
 use crate::cx::Cx;
 use crate::io::{Holding, Output};
@@ -137,116 +138,116 @@ pub(crate) fn counts_digest(view: &View) -> u64 {
 }
 
 impl Replica {
+    /// Returns the number of partitions for whose absent keys this shard can't vouch.
+    #[must_use]
+    pub fn refilling(&self) -> u32 {
+        self.cx.votes.refilling().len() as u32
+    }
+}
+
+impl Background {
     /// Follows a view with another past, other owners or other numbers of replicas: what has no vote for it
     /// is written down before anything is done under that view.
-    pub(crate) fn follow_votes(&mut self, before: Option<&View>, view: &View) {
+    pub(crate) fn follow_votes(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
         let past = view.past();
-        self.cx.votes.confirmed = past != Past::Unconfirmed;
+        cx.votes.confirmed = past != Past::Unconfirmed;
         let same = |before: &View| before.past() == past && before.has_owners_of(view);
         if before.is_some_and(same) {
             return;
         }
-        let first = self.cx.votes.counts.is_none();
+        let first = cx.votes.counts.is_none();
         let mut changed = first;
-        let lost = past == Past::Lost || self.cx.config.past == ShardPast::Lost;
-        let lost = lost && !core::mem::replace(&mut self.cx.votes.loss_noted, lost);
+        let lost = past == Past::Lost || cx.config.past == ShardPast::Lost;
+        let lost = lost && !core::mem::replace(&mut cx.votes.loss_noted, lost);
         if first || lost {
-            for (partition, n) in self.cx.owned_pairs(view).collect::<Vec<_>>() {
-                if lost || self.cx.has_flipped_to_me(view, partition, n) {
+            for (partition, n) in cx.owned_pairs(view).collect::<Vec<_>>() {
+                if lost || cx.has_flipped_to_me(view, partition, n) {
                     let basis = Basis { n, least_w: view.least_w(n) };
-                    changed |= self.cx.votes.add(partition, n, basis, true);
+                    changed |= cx.votes.add(partition, n, basis, true);
                 }
             }
-            let began = lost || !self.cx.votes.entries.is_empty();
-            changed |= began != self.cx.votes.catching_up && began;
-            self.cx.votes.catching_up |= began;
+            let began = lost || !cx.votes.entries.is_empty();
+            changed |= began != cx.votes.catching_up && began;
+            cx.votes.catching_up |= began;
         }
-        changed |= self.cx.follow_flips(view);
-        let is_noted = self.cx.note_layouts(view);
-        changed |= self.cx.follow_counts(before, view);
-        let owned: BTreeSet<(Partition, u8)> = self.cx.owned_pairs(view).collect();
-        let entries = self.cx.votes.entries.len();
-        self.cx.votes.entries.retain(|pair, _| owned.contains(pair));
-        changed |= self.cx.votes.entries.len() != entries;
-        self.queue_refills();
+        changed |= cx.follow_flips(view);
+        let is_noted = cx.note_layouts(view);
+        changed |= cx.follow_counts(before, view);
+        let owned: BTreeSet<(Partition, u8)> = cx.owned_pairs(view).collect();
+        let entries = cx.votes.entries.len();
+        cx.votes.entries.retain(|pair, _| owned.contains(pair));
+        changed |= cx.votes.entries.len() != entries;
+        self.queue_refills(cx);
         if changed || is_noted {
-            self.cx.keep_votes(changed);
+            cx.keep_votes(changed);
         }
     }
 
-    fn queue_refills(&mut self) {
-        for partition in self.cx.votes.refilling() {
-            self.background.transfers.refill(partition);
+    fn queue_refills(&mut self, cx: &mut Cx) {
+        for partition in cx.votes.refilling() {
+            self.transfers.refill(partition);
         }
     }
 
     /// Answers a peer what this node can say of keys with this N, as both know them.
     pub(crate) fn serve_vote(
         &mut self,
+        cx: &mut Cx,
         reply: u64,
         (partition, n): (Partition, u8),
         counts: u64,
         flipped: LayoutId,
     ) {
-        let Some(view) = self.cx.view.clone() else { return };
+        let Some(view) = cx.view.clone() else { return };
         let is_owner = counts_digest(&view) == counts
-            && view.owners(partition, n).contains(&self.cx.config.me)
-            && !self
-                .background
-                .trees
-                .has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
-        let vouching = if is_owner && self.cx.votes.has(partition, n) {
+            && view.owners(partition, n).contains(&cx.config.me)
+            && !self.trees.has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
+        let vouching = if is_owner && cx.votes.has(partition, n) {
             Vouching::Votes
         } else if is_owner
-            && self.cx.votes.has_lost_nothing(partition, n)
+            && cx.votes.has_lost_nothing(partition, n)
             && flipped_id(&view, partition) == flipped
         {
             Vouching::LostNothing
         } else {
             Vouching::Nothing
         };
-        let life = self.cx.config.incarnation;
-        self.cx.answer_peer(reply, PeerResponse::Vote { life, vouching });
+        let life = cx.config.incarnation;
+        cx.answer_peer(reply, PeerResponse::Vote { life, vouching });
     }
 
     /// Refills a partition in which a record took the place of a damaged one, which may have held more.
-    pub(crate) fn handle_mended(&mut self, key: &PlacedKey) {
-        let Some(view) = self.cx.view.clone() else { return };
+    pub(crate) fn handle_mended(&mut self, cx: &mut Cx, key: &PlacedKey) {
+        let Some(view) = cx.view.clone() else { return };
         let n = view.bucket(key.key.bucket()).n;
-        let owns = view.owners(key.partition, n).contains(&self.cx.config.me);
+        let owns = view.owners(key.partition, n).contains(&cx.config.me);
         if !owns || planted::on(Bug::DamageIsAbsence) {
             return;
         }
         let basis = Basis { n, least_w: view.least_w(n) };
         // The records that it was compared with before may be the lost ones.
-        let former = self.cx.votes.entries.remove(&(key.partition, n));
+        let former = cx.votes.entries.remove(&(key.partition, n));
         for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
-            self.cx.votes.add(key.partition, n, basis, true);
+            cx.votes.add(key.partition, n, basis, true);
         }
         // The tree still counts the damaged record, so that it may agree with others' all the same; and so
         // may a comparison under way.
-        self.background.trees.read_anew(key.partition);
-        self.background.transfers.refilled(key.partition);
-        self.background.transfers.refill(key.partition);
-        self.background.transfers.restart_inbound(key.partition);
-        self.cx.keep_votes(true);
+        self.trees.read_anew(key.partition);
+        self.transfers.refilled(key.partition);
+        self.transfers.refill(key.partition);
+        self.transfers.restart_inbound(key.partition);
+        cx.keep_votes(true);
     }
 
     /// Votes on everything again, since an admin takes this node's copies for all there is: whatever it lacks is lost.
-    pub(crate) fn handle_believe(&mut self) {
-        for partition in self.cx.votes.refilling() {
-            self.background.transfers.refilled(partition);
+    pub(crate) fn handle_believe(&mut self, cx: &mut Cx) {
+        for partition in cx.votes.refilling() {
+            self.transfers.refilled(partition);
         }
-        self.cx.votes.entries.clear();
-        self.cx.votes.caught_up();
-        self.leave_copy();
-        self.cx.keep_votes(false);
-    }
-
-    /// Returns the number of partitions for whose absent keys this shard can't vouch.
-    #[must_use]
-    pub fn refilling(&self) -> u32 {
-        self.cx.votes.refilling().len() as u32
+        cx.votes.entries.clear();
+        cx.votes.caught_up();
+        self.leave_copy(cx);
+        cx.keep_votes(false);
     }
 }
 

@@ -117,7 +117,7 @@ fn a_life_that_lost_its_past_asks_who_owns_keys_by_a_raised_n_until_it_is_refill
         see(&mut replica, &view([layout.clone()].into(), 3, Past::Continuous, false));
         see(&mut replica, &view([layout.clone()].into(), 5, Past::Continuous, false));
         assert_eq!(bases(&replica), [expected, earlier_life]);
-        replica.handle_believe();
+        replica.background.handle_believe(&mut replica.cx);
         see(&mut replica, &view([layout.clone()].into(), 3, Past::Continuous, false));
         see(&mut replica, &view([layout].into(), 5, Past::Continuous, false));
         assert!(!bases(&replica).contains(&earlier_life), "nothing is refilled any more");
@@ -183,7 +183,6 @@ fn a_new_owner_waits_for_nothing_once_a_raised_n_is_what_it_was_before() {
 fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
     let former = layout(1, &[2, 3, 4, 1], true);
     let newest = layout(2, &[1, 2, 3, 5], false);
-    let now = jedlik_protocol::Now::new(0, 1_000_000);
     for past in [Past::Continuous, Past::Lost] {
         let mut replica = replica();
         let both: Vec<_> = [former.clone(), newest.clone()].into();
@@ -196,7 +195,7 @@ fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
         for n in [3, 4] {
             (2..=5).for_each(|node| inbound.handle_compared(n, NodeId(node), true));
         }
-        replica.handle_inbound_synced(now, view.layout_id(), P, &Ok(()));
+        replica.background.handle_inbound_synced(&mut replica.cx, view.layout_id(), P, &Ok(()));
         assert!(!replica.background.transfers.inbound.contains_key(&P), "it is ready");
         // An earlier life may have been ready, and have acknowledged what no older owner was given.
         let left = replica.cx.votes.entries.contains_key(&pair);

@@ -1,0 +1,87 @@
+//! Answers to peers that compare a partition with this node, or fetch a range of it.
+//!
+//! Invariant: a tree that is not whole answers for nothing.
+
+use alloc::format;
+
+use jedlik_hashing::Partition;
+use jedlik_membership::View;
+use jedlik_merkle::LEAF_BITS;
+use jedlik_protocol::PlacedKey;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{DigestPage, PeerResponse};
+
+use crate::background::Background;
+use crate::cx::Cx;
+use crate::exchange::digests;
+use crate::io::{Output, StorageFault};
+use crate::range::{RangeRequest, RangeResult};
+use crate::reasons::PageFor;
+use crate::scan::mark;
+
+impl Background {
+    /// Answers with the hashes of a tree's branch, unless they are the ones that the peer has.
+    pub(crate) fn serve_hashes(
+        &mut self,
+        cx: &mut Cx,
+        reply: u64,
+        (partition, n): (Partition, u8),
+        (branch, known): (Option<u8>, u64),
+        synced: bool,
+    ) {
+        let response = match self.trees.whole(partition, n) {
+            Some(tree) => {
+                let own = branch.map_or_else(|| tree.root(), |branch| tree.branch(branch));
+                if own == known {
+                    PeerResponse::Same
+                } else {
+                    PeerResponse::Hashes(tree.children(branch))
+                }
+            }
+            None => {
+                self.read_soon(partition);
+                let message = format!("the tree of partition {partition} is still being read");
+                PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
+            }
+        };
+        cx.answer_compared(reply, response, synced);
+    }
+
+    /// Answers with the digests of a page of records.
+    pub(crate) fn serve_digests(
+        &mut self,
+        cx: &mut Cx,
+        (reply, n): (u64, u8),
+        (clocks, synced): (bool, bool),
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = cx.view.clone() else { return };
+        let response = match result {
+            Ok(range) => {
+                self.trees.note_damage(&range.damaged);
+                let until = range.until.clone().map(mark);
+                let digests = digests(range, &view, n, clocks);
+                PeerResponse::Digests(DigestPage { digests, until })
+            }
+            Err(fault) => PeerResponse::Refused(fault.failure()),
+        };
+        cx.answer_compared(reply, response, synced);
+    }
+
+    /// Reads a page of the records in neighbouring leaves.
+    pub(crate) fn serve_leaves(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        ticket: PageFor,
+        (partition, first_leaf, last_leaf): (Partition, u16, u16),
+        after: Option<PlacedKey>,
+        limit: u32,
+    ) {
+        let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
+        let span = Some((range(first_leaf).0, range(last_leaf).1));
+        let ticket = cx.pending.page(ticket);
+        let range = RangeRequest::stored(partition, span, after, limit);
+        cx.emit(Output::Range { ticket, range });
+    }
+}
