@@ -7,7 +7,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_antientropy::Exchange;
-use jedlik_handoff::Handoff;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Incarnation;
@@ -19,6 +18,7 @@ use crate::clashes::Clashes;
 use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob, With};
+use crate::hint_delivery::Hints;
 use crate::range_reads::RangeReads;
 use crate::repair::{Repairs, Turn};
 use crate::replica::Replica;
@@ -26,13 +26,11 @@ use crate::schedule::Schedule;
 use crate::transfers::Transfers;
 use crate::trees::Trees;
 
-/// Most steps of one turn; between turns the foreground is served.
-const STEPS_A_TURN: usize = 16;
 /// Background work of one shard: its machines, its budget and its turns.
 #[derive(Debug)]
 pub(crate) struct Background {
     pub(crate) schedule: Schedule,
-    pub(crate) handoff: Handoff,
+    pub(crate) hints: Hints,
     pub(crate) trees: Trees,
     pub(crate) repairs: Repairs,
     pub(crate) transfers: Transfers,
@@ -48,7 +46,7 @@ impl Background {
     pub(crate) fn new(tuning: Tuning) -> Self {
         Self {
             schedule: Schedule::new(tuning.budget),
-            handoff: Handoff::new(),
+            hints: Hints::new(),
             trees: Trees::default(),
             repairs: Repairs::default(),
             transfers: Transfers::default(),
@@ -64,7 +62,7 @@ impl Background {
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         let rounds = (!self.transfers.owned.is_empty()).then(|| self.repairs.due_us());
         let due = [
-            self.handoff.poll_timeout(),
+            self.hints.poll_timeout(),
             self.collector.due_us().filter(|_| self.schedule.is_allowed(WorkKind::Collection)),
             rounds,
             self.transfers.due_us().filter(|_| self.schedule.is_allowed(WorkKind::Transfer)),
@@ -75,7 +73,7 @@ impl Background {
     fn waits(&self, now_us: u64) -> bool {
         let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= now_us);
         let waits = |kind| match kind {
-            WorkKind::Handoff => self.handoff.has_delivery(),
+            WorkKind::Handoff => self.hints.has_delivery(),
             WorkKind::Repair => self.repairs.is_busy(),
             WorkKind::Collection => self.collector.is_busy() || due(self.collector.due_us()),
             WorkKind::Transfer => {
@@ -149,19 +147,13 @@ impl Replica {
     pub(crate) fn handle_view(&mut self, view: &Arc<View>) {
         let before = self.cx.view.replace(Arc::clone(view));
         self.background.schedule.handle_view(view);
-        for member in view.members().filter(|member| member.node != self.cx.config.me) {
-            if view.is_alive(member.node) {
-                self.background.handoff.handle_up(self.cx.now.mono_us, member.node);
-            } else {
-                self.background.handoff.handle_down(self.cx.now.mono_us, member.node);
-            }
-        }
+        self.background.hints.handle_view(&self.cx, view);
         if view.layout_version() == 0 {
             return;
         }
         let before = before.filter(|before| before.layout_version() > 0);
         self.background.follow_votes(&mut self.cx, before.as_deref(), view);
-        self.background.release_hints_for_others(&mut self.cx, view);
+        self.background.hints.release_hints_for_others(&mut self.cx, view);
         let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
         if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
             self.background.follow_owners(&mut self.cx, before.as_deref(), view);
@@ -181,7 +173,7 @@ impl Replica {
     /// Returns the hints that this shard holds, one report for each target.
     #[must_use]
     pub fn hint_reports(&self) -> Vec<HintReport> {
-        self.background.handoff.progress().collect()
+        self.background.hints.reports().collect()
     }
 
     /// Returns the progress of this shard's repairs.
@@ -210,34 +202,30 @@ impl Replica {
 }
 
 impl Background {
-    /// Takes as many steps of background work as the budget and the turn allow.
-    pub(crate) fn run_background(&mut self, cx: &mut Cx) {
-        let Some(view) = cx.view.clone().filter(|view| view.layout_version() > 0) else {
-            return;
-        };
+    /// Does what is due before steps are taken: hints that are tried again, and the next round of comparisons.
+    pub(crate) fn begin_turn(&mut self, cx: &mut Cx) {
         let now_us = cx.now.mono_us;
-        self.handoff.handle_timeout(now_us);
-        self.follow_handoff(cx);
+        self.hints.handle_timeout(cx);
         if self.repairs.due_us() <= now_us {
-            let Background { repairs, transfers, trees, tuning, .. } = self;
+            let Self { repairs, transfers, trees, tuning, .. } = self;
             repairs.plan(now_us, &transfers.owned, trees, tuning);
         }
-        for _ in 0..STEPS_A_TURN {
-            self.schedule.forget_grant();
-            if !self.waits(now_us) || !self.schedule.grants(now_us) || !self.take_step(cx, &view) {
-                return;
-            }
-        }
-        self.schedule.go_on(now_us);
+    }
+
+    /// Takes a step if work waits and the budget grants one; returns false if none was taken.
+    pub(crate) fn step(&mut self, cx: &mut Cx, view: &Arc<View>) -> bool {
+        self.schedule.forget_grant();
+        let now_us = cx.now.mono_us;
+        self.waits(now_us) && self.schedule.grants(now_us) && self.take_step(cx, view)
     }
 
     /// Takes a step of the first kind of work that has one; returns false if none has.
     fn take_step(&mut self, cx: &mut Cx, view: &Arc<View>) -> bool {
         for kind in self.schedule.turns() {
             let taken = match kind {
-                WorkKind::Handoff => self.deliver_next(cx),
+                WorkKind::Handoff => self.hints.step(cx, &self.clashes),
                 WorkKind::Repair => self.repair_next(cx, view),
-                WorkKind::Collection => self.collect_next(cx),
+                WorkKind::Collection => self.collector.next(cx),
                 WorkKind::Transfer => self.serve_next(cx, view) || self.transfer_next(cx, view),
             };
             if taken {

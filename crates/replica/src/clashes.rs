@@ -58,6 +58,17 @@ impl Clashes {
         known.is_some_and(|clash| clash.pair == pair && clash.until_us > now_us)
     }
 
+    /// Notes that this node and another one can't take this pair of records from one another.
+    pub(crate) fn note_met(&mut self, cx: &Cx, at: (Key, NodeId), pair: Pair) {
+        self.note(cx.now.mono_us, at, pair, cx.clash_until_us(cx.now));
+    }
+
+    /// Returns whether `peer` and this node are known to be unable to take this record from one another.
+    pub(crate) fn is_known_to(&self, cx: &Cx, key: &Key, peer: NodeId, pair: Pair) -> bool {
+        // Most shards never have any.
+        !self.known.is_empty() && self.is_known(cx.now.mono_us, &(key.clone(), peer), pair)
+    }
+
     /// Forgets the clashes of a key whose record has changed here.
     pub(crate) fn forget(&mut self, key: &Key) {
         // Most shards never have any.
@@ -123,19 +134,7 @@ impl Background {
         let Some(exchange) = self.exchange(id) else { return };
         exchange.handle_clash(&key);
         let peer = exchange.peer();
-        self.note_clash(cx, (key, peer), pair);
-    }
-
-    pub(crate) fn note_clash(&mut self, cx: &mut Cx, at: (Key, NodeId), pair: Pair) {
-        let until_us = cx.clash_until_us(cx.now);
-        self.clashes.note(cx.now.mono_us, at, pair, until_us);
-    }
-
-    /// Returns whether `peer` and this node are known to be unable to take this record from one another.
-    pub(crate) fn is_known_to_clash(&self, cx: &Cx, key: &Key, peer: NodeId, pair: Pair) -> bool {
-        let clashes = &self.clashes;
-        // Most shards never have any.
-        !clashes.known.is_empty() && clashes.is_known(cx.now.mono_us, &(key.clone(), peer), pair)
+        self.clashes.note_met(cx, (key, peer), pair);
     }
 }
 

@@ -14,9 +14,8 @@ use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
-use crate::background::Background;
-use crate::collector::{CollectionStep, Residue, Terms, residue};
-use crate::cx::Cx;
+use crate::collector::{CollectionStep, Collector, Residue, Terms, residue};
+use crate::cx::{Cx, Fact};
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::{ApplyFor, LoadFor};
@@ -48,10 +47,10 @@ pub(crate) struct Question {
     pub(crate) durably: bool,
 }
 
-impl Background {
+impl Collector {
     /// Takes the next step of the collector; returns false if there is none now.
-    pub(crate) fn collect_next(&mut self, cx: &mut Cx) -> bool {
-        let Some((key, step)) = self.collector.step(cx.now.mono_us) else { return false };
+    pub(crate) fn next(&mut self, cx: &mut Cx) -> bool {
+        let Some((key, step)) = self.step(cx.now.mono_us) else { return false };
         match step {
             CollectionStep::Read => {
                 let ticket = cx.pending.load(LoadFor::Candidate(key.clone()));
@@ -83,7 +82,7 @@ impl Background {
         let Collection { key, terms, expected, left, .. } = &collection;
         if !cx.is_under(*terms, key) {
             // The owners have changed: all are asked again.
-            return self.collector.notice(key, cx.now.mono_us);
+            return self.notice(key, cx.now.mono_us);
         }
         let revised =
             result.ok().and_then(|holding| revised(cx.now, &holding, *expected, left.clone()));
@@ -94,46 +93,17 @@ impl Background {
         }
     }
 
-    /// Tells the other owners to forget a record that this node has forgotten on disk. If one of them misses
-    /// it, an exchange brings the record back, and it is found again.
-    pub(crate) fn tell_collected(&mut self, cx: &mut Cx, collection: Collection) {
-        let Collection { key, expected, left, owners, .. } = collection;
-        cx.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
-        for node in owners {
-            let (key, record) = (key.key.clone(), left.clone());
-            cx.call(cx.now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
-        }
-    }
-
-    /// Notes a record that may have nothing live for the collector of its first living owner.
-    pub(crate) fn notice_dead(
-        &mut self,
-        cx: &mut Cx,
-        key: &PlacedKey,
-        record: &EncodedRecord,
-        view: &View,
-    ) {
-        // One owner's collector is enough: that of the first owner that is up.
-        let n = usize::from(view.bucket(key.key.bucket()).n);
-        let owners = view.preference_list(key.partition).iter().take(n);
-        let first = owners.into_iter().find(|node| view.is_alive(**node));
-        if first == Some(&cx.config.me)
-            && record.decode().is_ok_and(|record| residue(&record, cx.now.judged_ms()).is_some())
-        {
-            self.collector.notice(key, cx.now.mono_us);
-        }
-    }
-
     /// Gives the collector the record that it wanted read.
     pub(crate) fn handle_candidate(
         &mut self,
         cx: &mut Cx,
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
+        is_hinted: impl FnOnce(&Holding) -> bool,
     ) {
         let Some(view) = cx.view.clone() else { return };
-        let Ok(holding) = result else { return self.collector.failed(cx.now.mono_us, key) };
-        let hinted = self.is_hinted(cx, key, &holding);
+        let Ok(holding) = result else { return self.failed(cx.now.mono_us, key) };
+        let hinted = is_hinted(&holding);
         let found = holding.record.and_then(|stored| {
             let left = residue(&stored.record.decode().ok()?, cx.now.judged_ms())?;
             let left = match left {
@@ -142,14 +112,7 @@ impl Background {
             };
             Some((stored.record.digest(), left))
         });
-        self.collector.read(cx.now.mono_us, key, found, hinted, &view);
-    }
-
-    /// Returns whether a hint of the key is here or may come back: its removal is not on disk yet, or it
-    /// can't be read now.
-    fn is_hinted(&self, _cx: &Cx, key: &PlacedKey, holding: &Holding) -> bool {
-        let damaged = holding.damaged_hints && !planted::on(Bug::DamagedHintIsNone);
-        damaged || !holding.hints.is_empty() || self.handoff.is_releasing(key)
+        self.read(cx.now.mono_us, key, found, hinted, &view);
     }
 
     /// Gives the collector a node's answer.
@@ -162,55 +125,72 @@ impl Background {
     ) {
         match response {
             PeerResponse::Compared(comparison) => {
-                self.collector.answered(cx.now.mono_us, key, node, *comparison);
+                self.answered(cx.now.mono_us, key, node, *comparison);
             }
-            _ => self.collector.failed(cx.now.mono_us, key),
+            _ => self.failed(cx.now.mono_us, key),
+        }
+    }
+}
+
+impl Cx {
+    /// Tells the other owners to forget a record that this node has forgotten on disk. If one of them misses
+    /// it, an exchange brings the record back, and it is found again.
+    pub(crate) fn tell_collected(&mut self, collection: Collection) {
+        let Collection { key, expected, left, owners, .. } = collection;
+        self.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
+        for node in owners {
+            let (key, record) = (key.key.clone(), left.clone());
+            self.call(
+                self.now,
+                node,
+                Purpose::Nobody,
+                PeerRequest::Revise { key, expected, record },
+            );
         }
     }
 
     /// Answers another node's collector whether this node holds the record exactly so.
     pub(crate) fn serve_comparison(
         &mut self,
-        cx: &mut Cx,
         reply: u64,
         key: PlacedKey,
         Question { terms, digest, durably }: Question,
         result: Result<Holding, StorageFault>,
+        is_hinted: impl FnOnce(&Holding) -> bool,
     ) {
-        if !cx.is_under(terms, &key) {
+        if !self.is_under(terms, &key) {
             let message = "this node knows another layout, number of replicas or life of a member than the asker";
             let failure = Failure::new(ErrorCode::StaleLayout, message);
-            return cx.answer_peer(reply, PeerResponse::Refused(failure));
+            return self.answer_peer(reply, PeerResponse::Refused(failure));
         }
         let holding = match result {
             Ok(holding) => holding,
             Err(fault) => {
-                return cx.answer_peer(reply, PeerResponse::Refused(fault.failure()));
+                return self.answer_peer(reply, PeerResponse::Refused(fault.failure()));
             }
         };
-        let hinted = self.is_hinted(cx, &key, &holding) && !planted::on(Bug::CollectedDespiteHint);
+        let hinted = is_hinted(&holding) && !planted::on(Bug::CollectedDespiteHint);
         let comparison = match holding.record {
             None if !hinted && !holding.damaged => Comparison::Nothing,
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
                     // A record that is merged once more is synced with all that came before it.
-                    let ticket = cx.pending.apply(ApplyFor::ServeSynced { reply });
+                    let ticket = self.pending.apply(ApplyFor::ServeSynced { reply });
                     let record = StoredRecord { local: None, record: stored.record };
                     let durability = Durability::Synced;
-                    return cx.emit(Output::Apply { ticket, key, record, durability });
+                    return self.emit(Output::Apply { ticket, key, record, durability });
                 }
                 Comparison::Same
             }
             _ => Comparison::Other,
         };
         // A record dropped a moment ago may still be on the disk.
-        cx.answer_compared(reply, PeerResponse::Compared(comparison), durably);
+        self.answer_compared(reply, PeerResponse::Compared(comparison), durably);
     }
 
     /// Forgets a record, as another node's collector asks once all owners agree.
     pub(crate) fn serve_revision(
         &mut self,
-        cx: &mut Cx,
         reply: u64,
         key: PlacedKey,
         (expected, record): (Digest, Option<EncodedRecord>),
@@ -218,19 +198,30 @@ impl Background {
     ) {
         match result {
             Ok(holding) => {
-                let revised = revised(cx.now, &holding, expected, record);
+                let revised = revised(self.now, &holding, expected, record);
                 let Some(by) = revised else {
-                    return cx.answer_peer(reply, PeerResponse::Revised(false));
+                    return self.answer_peer(reply, PeerResponse::Revised(false));
                 };
-                let ticket = cx.pending.apply(ApplyFor::ServeRevised { reply });
-                cx.emit(Output::Revise { ticket, key, expected, by });
+                let ticket = self.pending.apply(ApplyFor::ServeRevised { reply });
+                self.emit(Output::Revise { ticket, key, expected, by });
             }
-            Err(fault) => cx.answer_peer(reply, PeerResponse::Refused(fault.failure())),
+            Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),
         }
     }
-}
 
-impl Cx {
+    /// Notes a record that may have nothing live for the collector of its first living owner.
+    pub(crate) fn notice_dead(&mut self, key: &PlacedKey, record: &EncodedRecord, view: &View) {
+        // One owner's collector is enough: that of the first owner that is up.
+        let n = usize::from(view.bucket(key.key.bucket()).n);
+        let owners = view.preference_list(key.partition).iter().take(n);
+        let first = owners.into_iter().find(|node| view.is_alive(**node));
+        if first == Some(&self.config.me)
+            && record.decode().is_ok_and(|record| residue(&record, self.now.judged_ms()).is_some())
+        {
+            self.tell(Fact::MayBeForgotten { key: key.clone(), due_us: self.now.mono_us });
+        }
+    }
+
     /// Returns whether these terms are those that this node knows for the key.
     pub(crate) fn is_under(&self, terms: Terms, key: &PlacedKey) -> bool {
         self.view.as_ref().is_some_and(|view| Terms::of(view, key) == terms)

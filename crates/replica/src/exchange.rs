@@ -108,7 +108,7 @@ impl Background {
             ),
             ExchangeOutput::Pull { key, known, theirs } => {
                 let pair = Pair { mine: known, theirs: Some(theirs) };
-                if self.is_known_to_clash(cx, &key, peer, pair) {
+                if self.clashes.is_known_to(cx, &key, peer, pair) {
                     return self.clash_in_exchange(cx, id, key, pair);
                 }
                 let step = ExchangeStep::Pull { key: key.clone(), known };
@@ -154,7 +154,7 @@ impl Background {
         }
         self.notice_damaged_surplus(&view, &page.damaged);
         for (key, stored) in &page.records {
-            self.notice_dead(cx, key, &stored.record, &view);
+            cx.notice_dead(key, &stored.record, &view);
         }
         let changes = page.records.iter().map(|(key, stored)| {
             let n = view.bucket(key.key.bucket()).n;
@@ -218,7 +218,7 @@ impl Background {
             }
         };
         let pair = Pair { mine: Some(record.digest()), theirs };
-        if self.is_known_to_clash(cx, &key, peer, pair) {
+        if self.clashes.is_known_to(cx, &key, peer, pair) {
             return self.clash_in_exchange(cx, id, key, pair);
         }
         let Some(exchange) = self.exchange(id) else { return };
@@ -327,7 +327,7 @@ impl Background {
     ) {
         let Some(view) = cx.view.clone() else { return };
         let placed = PlacedKey::new(cx.config.cluster, view.partitions(), key.clone());
-        self.notice_dead(cx, &placed, &record, &view);
+        cx.notice_dead(&placed, &record, &view);
         let theirs = record.digest();
         let pair = Pair { mine: known, theirs: Some(theirs) };
         let ticket = cx.pending.apply(ApplyFor::Pulled { id, key, pair });

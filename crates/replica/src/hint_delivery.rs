@@ -6,18 +6,19 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use jedlik_handoff::{Delivery, HandoffOutput, HintTotals};
+use jedlik_handoff::{Delivery, Handoff, HandoffOutput, HintTotals};
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
+use jedlik_planted::{self as planted, Bug};
+use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, EncodedRecord, PlacedKey, StoredRecord};
 
 use crate::Counter;
-use crate::background::Background;
-use crate::clashes::Pair;
+use crate::clashes::{Clashes, Pair};
 use crate::cx::Cx;
-use crate::io::{HintPage, Output, StorageFault};
+use crate::io::{HintPage, Holding, Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::ApplyFor;
 
@@ -25,9 +26,58 @@ use crate::reasons::ApplyFor;
 const UNMERGEABLE: &str = "its record of a key and the hint are over the largest size together; a client has to \
                           get the key and put what is to stay";
 
-impl Background {
+/// Hints for other nodes on their way, whose machine says which is next.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    handoff: Handoff,
+}
+
+impl Hints {
+    pub(crate) fn new() -> Self {
+        Self { handoff: Handoff::new() }
+    }
+
+    /// Follows which nodes are up in a new view.
+    pub(crate) fn handle_view(&mut self, cx: &Cx, view: &View) {
+        for member in view.members().filter(|member| member.node != cx.config.me) {
+            if view.is_alive(member.node) {
+                self.handoff.handle_up(cx.now.mono_us, member.node);
+            } else {
+                self.handoff.handle_down(cx.now.mono_us, member.node);
+            }
+        }
+    }
+
+    /// Returns when a delivery is due, in microseconds; `None` if none is.
+    pub(crate) fn poll_timeout(&self) -> Option<u64> {
+        self.handoff.poll_timeout()
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Cx) {
+        self.handoff.handle_timeout(cx.now.mono_us);
+        self.follow_handoff(cx);
+    }
+
+    /// Returns whether a hint can be sent.
+    pub(crate) fn has_delivery(&self) -> bool {
+        self.handoff.has_delivery()
+    }
+
+    /// Returns whether a hint of the key is here or may come back: its removal is not on disk yet, or it can't be read
+    /// now.
+    pub(crate) fn is_hinted(&self, key: &PlacedKey, holding: &Holding) -> bool {
+        let damaged = holding.damaged_hints && !planted::on(Bug::DamagedHintIsNone);
+        damaged || !holding.hints.is_empty() || self.handoff.is_releasing(key)
+    }
+
+    /// Returns the hints that this shard holds, one report for each target.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = HintReport> {
+        self.handoff.progress()
+    }
+
     /// Sends the next hint; returns false if none is ready.
-    pub(crate) fn deliver_next(&mut self, cx: &mut Cx) -> bool {
+    pub(crate) fn step(&mut self, cx: &mut Cx, clashes: &Clashes) -> bool {
         let Some(delivery) = self.handoff.poll_delivery(cx.now.mono_us) else {
             return false;
         };
@@ -37,7 +87,7 @@ impl Background {
             return true;
         }
         let pair = Pair { mine: Some(record.digest()), theirs: None };
-        if self.is_known_to_clash(cx, &key.key, target, pair) {
+        if clashes.is_known_to(cx, &key.key, target, pair) {
             self.fail_delivery(cx, target, &key, UNMERGEABLE.into());
             return true;
         }
@@ -61,11 +111,10 @@ impl Background {
         cx: &mut Cx,
         target: NodeId,
         key: &PlacedKey,
-        result: Result<(), StorageFault>,
+        (result, window): (Result<(), StorageFault>, u16),
     ) {
         match result {
             Ok(()) => {
-                let window = self.schedule.window();
                 self.handoff.handle_delivered(cx.now.mono_us, target, key, window);
                 self.follow_handoff(cx);
             }
@@ -86,7 +135,7 @@ impl Background {
     }
 
     /// Has storage carry out the handoff machine's outputs.
-    pub(crate) fn follow_handoff(&mut self, cx: &mut Cx) {
+    fn follow_handoff(&mut self, cx: &mut Cx) {
         while let Some(output) = self.handoff.poll_output() {
             match output {
                 HandoffOutput::LoadPage { target, after, limit_records, limit_bytes } => {
@@ -131,6 +180,7 @@ impl Background {
         target: NodeId,
         (key, pair): (&PlacedKey, Pair),
         response: PeerResponse,
+        clashes: &mut Clashes,
     ) {
         let why = match response {
             PeerResponse::Delivered { window } => {
@@ -140,7 +190,7 @@ impl Background {
             }
             PeerResponse::Refused(failure) => {
                 if failure.code == ErrorCode::RecordTooLarge {
-                    self.note_clash(cx, (key.key.clone(), target), pair);
+                    clashes.note_met(cx, (key.key.clone(), target), pair);
                 }
                 failure.message
             }

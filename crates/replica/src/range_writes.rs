@@ -39,7 +39,7 @@ impl Background {
         let whose = HoldFor::Page { exchange: id, first_leaf };
         let group = cx.pending.hold(records.len(), whose);
         for (key, record) in records {
-            self.notice_dead(cx, &key, &record, &view);
+            cx.notice_dead(&key, &record, &view);
             let ticket = cx.pending.apply(ApplyFor::Fetched { group });
             let record = StoredRecord { local: None, record };
             let durability = Durability::Synced;

@@ -281,7 +281,7 @@ impl Background {
         }
         let group = cx.pending.hold(records.len(), HoldFor::Recall(partition));
         for (key, record) in records {
-            self.notice_dead(cx, &key, &record, &view);
+            cx.notice_dead(&key, &record, &view);
             let ticket = cx.pending.apply(ApplyFor::Fetched { group });
             let (record, durability) = (StoredRecord { local: None, record }, Durability::Synced);
             cx.emit(Output::Apply { ticket, key, record, durability });

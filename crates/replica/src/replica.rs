@@ -14,6 +14,9 @@ use crate::operations::Operations;
 use crate::pending::{Asker, ExchangeStep, PeerCall, Purpose};
 use crate::serve::Arrival;
 
+/// Most steps of one turn; between turns the foreground is served.
+const STEPS_A_TURN: usize = 16;
+
 /// Protocol logic of one shard: inputs in, outputs out, without clock, disk or network.
 #[derive(Debug)]
 pub struct Replica {
@@ -38,7 +41,21 @@ impl Replica {
         self.cx.begin(now);
         self.dispatch(input);
         self.hear_facts();
-        self.background.run_background(&mut self.cx);
+        self.run_background();
+    }
+
+    /// Takes as many steps of background work as the budget and the turn allow.
+    fn run_background(&mut self) {
+        let view = self.cx.view.clone().filter(|view| view.layout_version() > 0);
+        let Some(view) = view else { return };
+        self.background.begin_turn(&mut self.cx);
+        for _ in 0..STEPS_A_TURN {
+            if !self.background.step(&mut self.cx, &view) {
+                return;
+            }
+            self.hear_facts();
+        }
+        self.background.schedule.go_on(self.cx.now.mono_us);
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -69,10 +86,12 @@ impl Replica {
             Input::Applied { ticket, result } => self.handle_applied(ticket, result),
             Input::Ranged { ticket, result } => self.handle_ranged(ticket, result),
             Input::Surveyed { ticket, result } => background.handle_surveyed(cx, ticket, result),
-            Input::HintPage { ticket, result } => background.handle_hint_page(cx, ticket, result),
+            Input::HintPage { ticket, result } => {
+                background.hints.handle_hint_page(cx, ticket, result);
+            }
             Input::HintTotals(all) => {
                 for (target, totals) in all {
-                    background.handle_hint_totals(cx, target, totals);
+                    background.hints.handle_hint_totals(cx, target, totals);
                 }
             }
             Input::Mended { key } => background.handle_mended(cx, &key),
@@ -125,7 +144,8 @@ impl Replica {
                 operations.handle_answer(cx, who, caller, response);
             }
             Purpose::Delivery { key, pair } => {
-                background.handle_delivery_answer(cx, from, (&key, pair), response);
+                let Background { hints, clashes, .. } = background;
+                hints.handle_delivery_answer(cx, from, (&key, pair), response, clashes);
             }
             Purpose::Exchange { id, step: ExchangeStep::Vote } => {
                 background.hear_vote(id, &response);
@@ -134,7 +154,9 @@ impl Replica {
             Purpose::Exchange { id, step } => {
                 background.handle_exchange_answer(cx, id, step, response);
             }
-            Purpose::Candidate(key) => background.handle_comparison(cx, from, &key, &response),
+            Purpose::Candidate(key) => {
+                background.collector.handle_comparison(cx, from, &key, &response);
+            }
             Purpose::Base(key) => {
                 operations.handle_base(cx, from, &key, response);
             }
@@ -150,7 +172,9 @@ impl Replica {
             Purpose::Operation(caller) => {
                 operations.handle_lost(cx, call.node, *caller);
             }
-            Purpose::Delivery { key, .. } => background.handle_delivery_lost(cx, call.node, key),
+            Purpose::Delivery { key, .. } => {
+                background.hints.handle_delivery_lost(cx, call.node, key);
+            }
             Purpose::Recall(partition) => background.end_recall(*partition),
             Purpose::Exchange { id, .. } => background.handle_exchange_lost(*id, call),
             Purpose::Candidate(key) => background.collector.failed(cx.now.mono_us, key),

@@ -48,7 +48,7 @@ impl Replica {
             }
             PeerRequest::Deliver { key, record } => {
                 let (key, ticket) = (placed(key), ApplyFor::ServeDelivery { reply });
-                background.notice_dead(cx, &key, &record, &view);
+                cx.notice_dead(&key, &record, &view);
                 self.serve_write(ticket, key, record, Durability::Synced);
             }
             PeerRequest::Hint { key, record, targets, durability } => {

@@ -6,6 +6,7 @@ use jedlik_protocol::PlacedKey;
 use jedlik_protocol::peer::{Comparison, PeerResponse};
 
 use crate::Counter;
+use crate::background::Background;
 use crate::io::{Holding, RecordMeta, StorageFault};
 use crate::pending::HoldFor;
 use crate::range::RangeResult;
@@ -28,16 +29,22 @@ impl Replica {
                 self.serve_inspection((reply, &key), result);
             }
             LoadFor::ServeComparison { reply, key, question } => {
-                background.serve_comparison(cx, reply, key, question, result);
+                let (hints, of) = (&background.hints, key.clone());
+                let is_hinted = |holding: &Holding| hints.is_hinted(&of, holding);
+                cx.serve_comparison(reply, key, question, result, is_hinted);
             }
             LoadFor::ServeRevision { reply, key, expected, record } => {
-                background.serve_revision(cx, reply, key, (expected, record), result);
+                cx.serve_revision(reply, key, (expected, record), result);
             }
             LoadFor::Pushing { id, peer, key, theirs } => {
                 background.handle_pushing(cx, (id, peer), (key, theirs), result);
             }
-            LoadFor::Candidate(key) => background.handle_candidate(cx, &key, result),
-            LoadFor::Collect(collection) => background.collect(cx, collection, result),
+            LoadFor::Candidate(key) => {
+                let Background { hints, collector, .. } = background;
+                let is_hinted = |holding: &Holding| hints.is_hinted(&key, holding);
+                collector.handle_candidate(cx, &key, result, is_hinted);
+            }
+            LoadFor::Collect(collection) => background.collector.collect(cx, collection, result),
         }
     }
 
@@ -102,7 +109,7 @@ impl Replica {
             }
             ApplyFor::Collected(collection) => {
                 if result.is_ok() {
-                    background.tell_collected(cx, collection);
+                    cx.tell_collected(collection);
                 }
             }
             ApplyFor::Hold { group } | ApplyFor::Fetched { group } => {
@@ -123,7 +130,8 @@ impl Replica {
                 background.handle_discarded(cx, sweep, &key, result.is_ok());
             }
             ApplyFor::Adopted { target, key } => {
-                background.handle_adopted(cx, target, &key, result);
+                let window = background.schedule.window();
+                background.hints.handle_adopted(cx, target, &key, (result, window));
             }
             ApplyFor::Pulled { id, key, pair } => {
                 if let Err(fault) = &result {
@@ -131,7 +139,7 @@ impl Replica {
                 }
             }
             ApplyFor::Release { target, key } => {
-                background.handle_released(cx, target, &key, result);
+                background.hints.handle_released(cx, target, &key, result);
             }
             ApplyFor::Nobody => {}
         }

@@ -21,7 +21,7 @@ impl Replica {
         let Some(view) = self.cx.view.as_ref().filter(|view| view.layout_version() > 0) else {
             return TransferReport::default();
         };
-        let Background { transfers, trees, handoff, .. } = &self.background;
+        let Background { transfers, trees, hints, .. } = &self.background;
         let to_own = self.cx.newest(view);
         let flipped = to_own.iter().filter(|p| view.is_flipped(**p)).count();
         let unready = transfers.inbound.len();
@@ -48,7 +48,7 @@ impl Replica {
             sent_records: transfers.transferred.sent_records,
             sent_bytes: transfers.transferred.sent_bytes,
             load: trees.load(),
-            hints: handoff.progress().map(|report| report.count).sum(),
+            hints: hints.reports().map(|report| report.count).sum(),
             current: current.collect(),
             blockers: self.background.blockers(&self.cx, view),
         }
