@@ -13,7 +13,7 @@ use jedlik_merkle::LEAF_BITS;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{ActiveLayouts, LayoutId, Now, Stamp};
+use jedlik_protocol::{ActiveLayouts, LayoutId, Stamp};
 
 use crate::Counter;
 use crate::cx::Cx;
@@ -23,13 +23,13 @@ use crate::serve::Arrival;
 impl Cx {
     pub(crate) fn admit(
         &mut self,
-        now: Now,
         arrival: &Arrival,
         request: &PeerRequest,
     ) -> Result<Arc<View>, Failure> {
         self.unheeded(arrival, request).map_or(Ok(()), Err)?;
         let view = self.fence(arrival, request)?;
-        if request.changes_state() && self.message_age.is_too_old(now, arrival.terms.receiver_clock)
+        if request.changes_state()
+            && self.message_age.is_too_old(self.now, arrival.terms.receiver_clock)
         {
             self.count(Counter::TooOldMessages);
             let life_ms = self.config.tuning.message_life_us / 1_000;

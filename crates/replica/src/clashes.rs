@@ -60,7 +60,7 @@ impl Clashes {
 
     /// Notes that this node and another one can't take this pair of records from one another.
     pub(crate) fn note_met(&mut self, cx: &Cx, at: (Key, NodeId), pair: Pair) {
-        self.note(cx.now.mono_us, at, pair, cx.clash_until_us(cx.now));
+        self.note(cx.now.mono_us, at, pair, cx.clash_until_us());
     }
 
     /// Returns whether `peer` and this node are known to be unable to take this record from one another.
@@ -99,14 +99,7 @@ impl Replica {
 
 impl Background {
     /// Tells the exchange that storage has taken a pulled record, and what this node holds of the key now.
-    pub(crate) fn handle_merged(
-        &mut self,
-        _cx: &mut Cx,
-        id: u64,
-        key: &Key,
-        own: Option<Digest>,
-        pair: Pair,
-    ) {
+    pub(crate) fn handle_merged(&mut self, id: u64, key: &Key, own: Option<Digest>, pair: Pair) {
         let Some(theirs) = pair.theirs else { return };
         if let Some(exchange) = self.exchange(id) {
             exchange.handle_pulled(key, own, theirs);
@@ -140,7 +133,7 @@ impl Background {
 
 impl Cx {
     /// Returns until when a clash that is met now is remembered, in microseconds.
-    pub(crate) fn clash_until_us(&self, now: Now) -> u64 {
-        now.mono_us + REMEMBERED_ROUNDS * self.config.tuning.exchange_interval_us
+    pub(crate) fn clash_until_us(&self) -> u64 {
+        self.now.mono_us + REMEMBERED_ROUNDS * self.config.tuning.exchange_interval_us
     }
 }

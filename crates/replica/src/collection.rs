@@ -60,7 +60,7 @@ impl Collector {
                 for node in nodes {
                     let (key_of, durably) = (key.key.clone(), true);
                     let request = PeerRequest::Compare { key: key_of, digest, n, lives, durably };
-                    cx.call(cx.now, node, Purpose::Candidate(key.clone()), request);
+                    cx.call(node, Purpose::Candidate(key.clone()), request);
                 }
             }
             CollectionStep::Collect { terms, digest: expected, residue: left, owners } => {
@@ -140,12 +140,7 @@ impl Cx {
         self.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
         for node in owners {
             let (key, record) = (key.key.clone(), left.clone());
-            self.call(
-                self.now,
-                node,
-                Purpose::Nobody,
-                PeerRequest::Revise { key, expected, record },
-            );
+            self.call(node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
         }
     }
 

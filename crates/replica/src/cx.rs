@@ -107,17 +107,16 @@ impl Cx {
     }
 
     /// Sends a request to a peer, and keeps a copy to send again where an answer is awaited or state changes.
-    pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
+    pub(crate) fn call(&mut self, node: NodeId, purpose: Purpose, request: PeerRequest) {
         // The peer may have begun a new life since it was heard, or was not heard for long; or it may not
         // know the layout yet.
         let waits = matches!(purpose, Purpose::Operation(_));
         let again = (waits || request.changes_state()).then(|| request.clone());
-        self.ask(now, node, purpose, request, again);
+        self.ask(node, purpose, request, again);
     }
 
     pub(crate) fn ask(
         &mut self,
-        now: Now,
         node: NodeId,
         purpose: Purpose,
         request: PeerRequest,
@@ -138,8 +137,8 @@ impl Cx {
             node,
             purpose,
             durability,
-            sent_us: now.mono_us,
-            expires_us: now.mono_us + limit_us,
+            sent_us: self.now.mono_us,
+            expires_us: self.now.mono_us + limit_us,
             again,
         });
         let layouts = self.view.as_ref().map(|view| view.active_layouts()).unwrap_or_default();

@@ -49,7 +49,7 @@ pub(crate) struct Listing {
 impl Background {
     /// Takes the next step of reading or comparing; returns false if there is none now.
     pub(crate) fn repair_next(&mut self, cx: &mut Cx, view: &View) -> bool {
-        let Background { repairs, transfers, trees, exchanges, .. } = self;
+        let Self { repairs, transfers, trees, exchanges, .. } = self;
         let around = (transfers.workers.as_slice(), view);
         let Some(step) = repairs.step(cx.now.mono_us, trees, exchanges, around) else {
             return false;
@@ -131,7 +131,7 @@ impl Background {
                 return cx.emit(Output::Load { ticket, key: placed });
             }
         };
-        cx.call(cx.now, peer, Purpose::Exchange { id, step }, request);
+        cx.call(peer, Purpose::Exchange { id, step }, request);
     }
 
     /// Takes a page of a reading: its digests go into the tree, and records that may be forgotten are noticed.
@@ -231,7 +231,7 @@ impl Background {
         self.repairs.report_mut().bytes += bytes;
         let step = ExchangeStep::Push { key: key.clone(), pair };
         let request = PeerRequest::Deliver { key, record };
-        cx.call(cx.now, peer, Purpose::Exchange { id, step }, request);
+        cx.call(peer, Purpose::Exchange { id, step }, request);
     }
 
     /// Gives an exchange the peer's answer to a step.

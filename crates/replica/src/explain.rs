@@ -62,7 +62,7 @@ impl Operations {
                 cx.emit(Output::Load { ticket, key: key.clone() });
             } else {
                 let request = PeerRequest::Inspect { key: key.key.clone() };
-                cx.call(cx.now, node, Purpose::Operation(Caller::of(id)), request);
+                cx.call(node, Purpose::Operation(Caller::of(id)), request);
             }
         }
         let deadline_us = cx.now.mono_us + CALL_LIMIT_US;

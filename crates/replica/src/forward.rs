@@ -164,7 +164,7 @@ impl Operations {
                 }
                 Some(owner) => {
                     let request = PeerRequest::Forward(forward.request.clone());
-                    cx.call(cx.now, owner, Purpose::Operation(Caller::of(id)), request);
+                    cx.call(owner, Purpose::Operation(Caller::of(id)), request);
                     forward.under_way += 1;
                     Step::Asked
                 }

@@ -151,7 +151,7 @@ impl Operations {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let key = get.key.key.clone();
                     let request = PeerRequest::Read { key, known, n: get.props.n };
-                    cx.call(cx.now, node, purpose, request);
+                    cx.call(node, purpose, request);
                 }
                 JointGetOutput::Answer(result) => {
                     get.answered = true;
@@ -219,11 +219,11 @@ impl Operations {
                 if own {
                     let record = StoredRecord { local: None, record };
                     let kept = (key.clone(), record);
-                    return cx.hold(cx.now, HoldFor::Nobody, kept, &targets, durability);
+                    return cx.hold(HoldFor::Nobody, kept, &targets, durability);
                 }
                 let key = key.key.clone();
                 let request = PeerRequest::Hint { key, record, targets, durability };
-                cx.call(cx.now, node, Purpose::Nobody, request);
+                cx.call(node, Purpose::Nobody, request);
             }
             None if own => {
                 let ticket = cx.pending.apply(ApplyFor::Nobody);
@@ -233,7 +233,7 @@ impl Operations {
             None => {
                 let key = key.key.clone();
                 let request = PeerRequest::Write { key, record, durability };
-                cx.call(cx.now, node, Purpose::Nobody, request);
+                cx.call(node, Purpose::Nobody, request);
             }
         }
     }

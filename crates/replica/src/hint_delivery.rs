@@ -92,7 +92,7 @@ impl Hints {
             return true;
         }
         let request = PeerRequest::Deliver { key: key.key.clone(), record };
-        cx.call(cx.now, target, Purpose::Delivery { key, pair }, request);
+        cx.call(target, Purpose::Delivery { key, pair }, request);
         // Under a planted bug a hint is released as it is sent.
         self.follow_handoff(cx);
         true

@@ -7,7 +7,7 @@ use core::slice;
 use jedlik_hashing::NodeId;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::PeerResponse;
-use jedlik_protocol::{Durability, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::cx::Cx;
@@ -20,7 +20,6 @@ impl Cx {
     /// to the first target's hint alone: the actor rule holds for a hint as for a record.
     pub(crate) fn hold(
         &mut self,
-        now: Now,
         whose: HoldFor,
         (key, record): (PlacedKey, StoredRecord),
         targets: &[NodeId],
@@ -39,7 +38,7 @@ impl Cx {
             self.count(Counter::HintsKept);
             let local = record.local.filter(|_| place == 0);
             let record = StoredRecord { local, record: record.record.clone() };
-            let (key, since_ms) = (key.clone(), now.wall_ms);
+            let (key, since_ms) = (key.clone(), self.now.wall_ms);
             self.emit(Output::Hold { ticket, target, key, record, since_ms, durability });
         }
     }

@@ -28,7 +28,7 @@ impl Operations {
             ErrorCode::TooOld => {
                 // The peer has told its clock with the refusal.
                 let Some(request) = call.again.take() else { return Some(call) };
-                cx.ask(cx.now, call.node, call.purpose, request, None);
+                cx.ask(call.node, call.purpose, request, None);
                 None
             }
             ErrorCode::StaleLayout => {
@@ -72,7 +72,7 @@ impl Operations {
                 self.handle_lost(cx, call.node, caller);
             } else if let Some(request) = call.again.take() {
                 let again = Some(request.clone());
-                cx.ask(cx.now, call.node, call.purpose, request, again);
+                cx.ask(call.node, call.purpose, request, again);
             }
         }
     }

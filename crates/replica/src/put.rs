@@ -185,7 +185,7 @@ impl Operations {
                 JointPutOutput::Write { request, node, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
-                    cx.call(cx.now, node, purpose, PeerRequest::Write { key, record, durability });
+                    cx.call(node, purpose, PeerRequest::Write { key, record, durability });
                 }
                 JointPutOutput::Hint { request, node, targets, durability } if node == me => {
                     let coordinator_copy =
@@ -196,13 +196,13 @@ impl Operations {
                     let kept = (put.key.clone(), record);
                     let caller = Caller { operation: id, request };
                     let whose = HoldFor::Own { caller, durability };
-                    cx.hold(cx.now, whose, kept, &targets, durability);
+                    cx.hold(whose, kept, &targets, durability);
                 }
                 JointPutOutput::Hint { request, node, targets, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
                     let hint = PeerRequest::Hint { key, record, targets, durability };
-                    cx.call(cx.now, node, purpose, hint);
+                    cx.call(node, purpose, hint);
                 }
                 JointPutOutput::Answer(result) => self.answer_puts(cx, &mut put, None, &result),
                 JointPutOutput::Hedged => cx.count(Counter::PutHedges),

@@ -218,7 +218,7 @@ impl Background {
                     clocks,
                     synced,
                 };
-                cx.call(cx.now, peer, Purpose::Recall(partition), request);
+                cx.call(peer, Purpose::Recall(partition), request);
             }
             Step::Look(wanted) => {
                 let ticket = cx.pending.recall(partition);

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use jedlik_handoff::{OldOwner, RefillSet, RefillStatus};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::Now;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 
 use crate::background::Background;
@@ -98,14 +97,13 @@ impl Cx {
     /// Asks a peer whether it has a vote on the keys that are compared.
     pub(crate) fn ask_vote(
         &mut self,
-        now: Now,
         view: &View,
         (id, peer): (u64, NodeId),
         (partition, n): (Partition, u8),
     ) {
         let (counts, flipped) = (counts_digest(view), flipped_id(view, partition));
         let request = PeerRequest::Vote { partition, n, counts, flipped };
-        self.call(now, peer, Purpose::Exchange { id, step: ExchangeStep::Vote }, request);
+        self.call(peer, Purpose::Exchange { id, step: ExchangeStep::Vote }, request);
     }
 
     /// Returns the owner sets whose past an entry for keys of `of` replicas stands for.

@@ -210,7 +210,7 @@ impl Operations {
                     let counts = cx.view.as_ref().map_or(0, |view| counts_digest(view));
                     let request =
                         PeerRequest::Scan { bucket, n, partition, after, limit, values, counts };
-                    cx.call(cx.now, node, Purpose::Operation(Caller::of(id)), request);
+                    cx.call(node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
                     let Some(view) = cx.view.clone() else { continue };

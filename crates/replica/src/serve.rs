@@ -36,7 +36,7 @@ impl Replica {
         if let Some(refusal) = cx.stranger(arrival.from) {
             return cx.turn_away(reply, refusal);
         }
-        let view = match cx.admit(cx.now, arrival, &request) {
+        let view = match cx.admit(arrival, &request) {
             Ok(view) => view,
             Err(failure) => return cx.answer_peer(reply, PeerResponse::Refused(failure)),
         };
@@ -54,7 +54,7 @@ impl Replica {
             PeerRequest::Hint { key, record, targets, durability } => {
                 let key = placed(key);
                 let record = StoredRecord { local: None, record };
-                cx.hold(cx.now, HoldFor::Peer { reply }, (key, record), &targets, durability);
+                cx.hold(HoldFor::Peer { reply }, (key, record), &targets, durability);
             }
             PeerRequest::Read { .. }
             | PeerRequest::Inspect { .. }

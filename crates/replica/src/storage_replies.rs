@@ -76,7 +76,7 @@ impl Replica {
         match cx.pending.apply_of(ticket) {
             Some(ApplyFor::Pulled { id, key, pair }) => {
                 let (id, key, pair) = (*id, key.clone(), *pair);
-                background.handle_merged(cx, id, &key, after, pair);
+                background.handle_merged(id, &key, after, pair);
             }
             // The record had changed by then, and stays.
             Some(ApplyFor::Collected(collection)) if before != Some(collection.expected) => {

@@ -36,7 +36,7 @@ impl Background {
     /// partitions move now.
     pub(crate) fn follow_layouts(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
         let (owned, to_own) = (cx.counted(view), cx.newest(view));
-        let Background { transfers, trees, .. } = self;
+        let Self { transfers, trees, .. } = self;
         // With other numbers of replicas the owners' comparisons cover other keys, too.
         let as_before = |before: &View| {
             before.layout_id() == view.layout_id()
@@ -84,7 +84,7 @@ impl Background {
                 self.begin_job(cx, view, worker, job);
                 continue;
             }
-            let Background { transfers, trees, exchanges, .. } = self;
+            let Self { transfers, trees, exchanges, .. } = self;
             let Some(step) = transfers.workers[worker].step(trees, exchanges) else { return false };
             match step {
                 WorkerStep::ReadPage { partition, reading, after } => {
@@ -92,7 +92,7 @@ impl Background {
                     return true;
                 }
                 WorkerStep::AskVote { id, peer, partition, n } => {
-                    cx.ask_vote(cx.now, view, (id, peer), (partition, n));
+                    cx.ask_vote(view, (id, peer), (partition, n));
                     return true;
                 }
                 WorkerStep::Exchange { id, peer, partition, n, output } => {
@@ -124,7 +124,7 @@ impl Background {
         if job.kind == JobKind::Refill && self.recall_first(cx, view, job.partition) {
             return;
         }
-        let Background { transfers, repairs, trees, .. } = self;
+        let Self { transfers, repairs, trees, .. } = self;
         // Two readings of one partition would each wait for the other's pages.
         let is_at = |worker: &ExchangeWorker| worker.is_at(job.partition);
         if is_at(&repairs.worker) || transfers.workers.iter().any(is_at) {
@@ -192,7 +192,7 @@ impl Background {
     }
 
     fn end_job_exchange(&mut self, cx: &mut Cx, ended: &Ended) {
-        let Background { transfers, repairs, .. } = self;
+        let Self { transfers, repairs, .. } = self;
         repairs.count(ended);
         if !ended.report.complete {
             return;

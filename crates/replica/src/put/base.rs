@@ -71,7 +71,7 @@ impl Operations {
         }
         for node in left {
             let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
-            cx.call(cx.now, node, Purpose::Base(key.clone()), request);
+            cx.call(node, Purpose::Base(key.clone()), request);
         }
     }
 
