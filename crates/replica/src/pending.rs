@@ -316,3 +316,6 @@ impl Pending {
         (u64::from(self.shard) << 48) | self.next
     }
 }
+
+#[cfg(test)]
+mod tests;
