@@ -257,3 +257,6 @@ fn check_bytes(
     }
     Ok((length, true))
 }
+
+#[cfg(test)]
+mod tests;
