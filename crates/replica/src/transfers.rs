@@ -242,3 +242,6 @@ impl Transfers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
