@@ -335,3 +335,6 @@ impl Comparing {
         Some(WorkerStep::Done { job, whole: self.whole, changes: self.changes })
     }
 }
+
+#[cfg(test)]
+mod tests;
