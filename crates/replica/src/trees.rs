@@ -363,3 +363,6 @@ fn next_tree(bytes: &[u8]) -> Option<Encoded<'_>> {
     let partition = Partition(u32::from_le_bytes(*partition));
     Some((partition, load, (*n, Tree::decode(tree)?), rest))
 }
+
+#[cfg(test)]
+mod tests;
