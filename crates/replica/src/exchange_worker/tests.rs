@@ -9,7 +9,7 @@ use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::peer::{DigestEntry, DigestPage};
 use jedlik_protocol::{Digest, Key};
 use proptest::collection::vec as vec_of;
-use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 use crate::io::RecordMeta;
@@ -134,9 +134,10 @@ impl Work {
 
     /// Takes in the page that was asked for, with records in these leaves; `until` is `None` for the last one.
     fn page(&mut self, leaves: &[u16], until: Option<u16>) {
-        while self.worker.reads(PARTITION).is_none() {
+        if self.worker.reads(PARTITION).is_none() {
             self.step().expect("a page is asked for");
         }
+        assert!(self.worker.reads(PARTITION).is_some(), "the worker waits for the page");
         let page = leaves.iter().map(|leaf| record_in(*leaf));
         self.trees.read(1, PARTITION, page, until.map(key_in));
         self.worker.page_read();
@@ -557,8 +558,10 @@ proptest! {
         let left: Vec<(u8, NodeId)> = (0..peers.len() as u64).map(|at| (N, NodeId(at))).collect();
         let nothing_to_push = !holds && matches!(kind, JobKind::Outbound | JobKind::Thin);
         let (mut page, mut votes, mut ends) = (0, 0, Vec::new());
-        let mut whole_expected = true;
+        let (mut whole_expected, mut steps) = (true, 0);
         let (job, whole) = loop {
+            steps += 1;
+            prop_assert!(steps < 100, "a job does not go on for ever");
             // Whatever is asked is answered at once, so there is always a next step.
             match work.step().expect("a worker waits for answers alone") {
                 WorkerStep::ReadPage { .. } => {
