@@ -369,6 +369,7 @@ fn a_reading_says_that_the_tree_was_wrong_only_if_it_counted() {
         ("one record less", &two, false, &one, true),
         ("another version", &one, false, &Records::from([(2, 2)]), true),
         ("no record any more", &one, false, &Records::new(), true),
+        ("the first record of its N", &Records::new(), false, &one, true),
         ("nothing, still", &Records::new(), false, &Records::new(), false),
         ("a tree that did not count", &one, true, &two, false),
     ] {
