@@ -127,7 +127,7 @@ impl Workspace {
     }
 }
 
-/// Turns link-time optimisation off, unless the environment says otherwise: it takes half of a first build and gives a
+/// Turns link-time optimisation off, unless the environment says otherwise: a first build waits for it, and it gives a
 /// tenth of the nodes' processor time.
 fn quick_to_link(command: &mut Command) {
     for (name, value) in

@@ -140,68 +140,7 @@ impl Background {
             self.transfers.rest(now_us, job);
         }
     }
-}
 
-impl Replica {
-    /// Takes over a new view: which nodes are back, and what this shard owns.
-    pub(crate) fn handle_view(&mut self, view: &Arc<View>) {
-        let before = self.cx.view.replace(Arc::clone(view));
-        self.background.schedule.handle_view(view);
-        self.background.hints.handle_view(&self.cx, view);
-        if view.layout_version() == 0 {
-            return;
-        }
-        let before = before.filter(|before| before.layout_version() > 0);
-        self.background.follow_votes(&mut self.cx, before.as_deref(), view);
-        self.background.hints.release_hints_for_others(&mut self.cx, view);
-        let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
-        if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
-            self.background.follow_owners(&mut self.cx, before.as_deref(), view);
-        }
-        if another {
-            self.operations.restart(&mut self.cx);
-        }
-        let Some(before) = before else { return };
-        let back = view.members().map(|member| member.node);
-        let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
-        for node in back.collect::<Vec<_>>() {
-            self.background.compare_with(node, view);
-        }
-        self.background.transfers.wake_all();
-    }
-
-    /// Returns the hints that this shard holds, one report for each target.
-    #[must_use]
-    pub fn hint_reports(&self) -> Vec<HintReport> {
-        self.background.hints.reports().collect()
-    }
-
-    /// Returns the progress of this shard's repairs.
-    #[must_use]
-    pub fn repair_report(&self) -> RepairReport {
-        self.background.repairs.report(&self.background.trees)
-    }
-
-    /// Returns the limits, the pace and the steps so far of this shard's background work.
-    #[must_use]
-    pub fn background_report(&self) -> BackgroundReport {
-        self.background.schedule.report()
-    }
-
-    /// Returns the encoded hash trees, to be kept over a clean stop for the next [`Replica`] of this shard.
-    #[must_use]
-    pub fn trees(&self) -> Vec<u8> {
-        self.background.trees.encode()
-    }
-
-    /// Restores the trees that were kept over a clean stop; to be called before anything else. Bytes that
-    /// can't be decoded are ignored, and the records are read instead.
-    pub fn restore_trees(&mut self, bytes: &[u8]) {
-        self.background.trees = Trees::decode(bytes);
-    }
-}
-
-impl Background {
     /// Does what is due before steps are taken: hints that are tried again, and the next round of comparisons.
     pub(crate) fn begin_turn(&mut self, cx: &mut Cx) {
         let now_us = cx.now.mono_us;
@@ -272,5 +211,64 @@ impl Background {
         let owned = self.transfers.owned.iter().copied();
         let owned: Vec<_> = owned.filter(wanted).map(job).collect();
         self.repairs.add(Turn::First, owned.into_iter());
+    }
+}
+
+impl Replica {
+    /// Takes over a new view: which nodes are back, and what this shard owns.
+    pub(crate) fn handle_view(&mut self, view: &Arc<View>) {
+        let before = self.cx.view.replace(Arc::clone(view));
+        self.background.schedule.handle_view(view);
+        self.background.hints.handle_view(&self.cx, view);
+        if view.layout_version() == 0 {
+            return;
+        }
+        let before = before.filter(|before| before.layout_version() > 0);
+        self.background.follow_votes(&mut self.cx, before.as_deref(), view);
+        self.background.hints.release_hints_for_others(&mut self.cx, view);
+        let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
+        if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
+            self.background.follow_owners(&mut self.cx, before.as_deref(), view);
+        }
+        if another {
+            self.operations.restart(&mut self.cx);
+        }
+        let Some(before) = before else { return };
+        let back = view.members().map(|member| member.node);
+        let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
+        for node in back.collect::<Vec<_>>() {
+            self.background.compare_with(node, view);
+        }
+        self.background.transfers.wake_all();
+    }
+
+    /// Returns the hints that this shard holds, one report for each target.
+    #[must_use]
+    pub fn hint_reports(&self) -> Vec<HintReport> {
+        self.background.hints.reports().collect()
+    }
+
+    /// Returns the progress of this shard's repairs.
+    #[must_use]
+    pub fn repair_report(&self) -> RepairReport {
+        self.background.repairs.report(&self.background.trees)
+    }
+
+    /// Returns the limits, the pace and the steps so far of this shard's background work.
+    #[must_use]
+    pub fn background_report(&self) -> BackgroundReport {
+        self.background.schedule.report()
+    }
+
+    /// Returns the encoded hash trees, to be kept over a clean stop for the next [`Replica`] of this shard.
+    #[must_use]
+    pub fn trees(&self) -> Vec<u8> {
+        self.background.trees.encode()
+    }
+
+    /// Restores the trees that were kept over a clean stop; to be called before anything else. Bytes that
+    /// can't be decoded are ignored, and the records are read instead.
+    pub fn restore_trees(&mut self, bytes: &[u8]) {
+        self.background.trees = Trees::decode(bytes);
     }
 }

@@ -89,39 +89,39 @@ impl Operations {
             self.drive(cx, id);
         }
     }
+}
 
-    pub(crate) fn drive_explain(
-        &mut self,
-        cx: &mut Cx,
-        explain: Box<ExplainOperation>,
-    ) -> (Option<Operation>, Option<u64>) {
-        if !explain.left.is_empty() {
-            let deadline_us = explain.deadline_us;
-            return (Some(Operation::Explain(explain)), Some(deadline_us));
-        }
-        let ExplainOperation { asker, key, mut found, .. } = *explain;
-        if let Some(view) = cx.view.clone() {
-            let merged = merged(found.values());
-            let holder = |(rank, node): (usize, &NodeId)| Holder {
-                node: *node,
-                rank: rank as u16,
-                alive: view.is_alive(*node),
-                holds: found.remove(node),
-            };
-            let list = holders(&view, &key);
-            let list = list.iter().enumerate();
-            let explanation = Explanation {
-                position: key.position,
-                partition: key.partition,
-                n: view.bucket(key.key.bucket()).n,
-                merged,
-                holders: list.map(holder).collect(),
-            };
-            let response = AdminResponse::Explained(Box::new(explanation));
-            cx.answer(asker, ClientResponse::Admin(response));
-        }
-        (None, None)
+/// Answers an explanation once all holders were heard, and keeps it otherwise.
+pub(crate) fn drive_explain(
+    cx: &mut Cx,
+    explain: Box<ExplainOperation>,
+) -> (Option<Operation>, Option<u64>) {
+    if !explain.left.is_empty() {
+        let deadline_us = explain.deadline_us;
+        return (Some(Operation::Explain(explain)), Some(deadline_us));
     }
+    let ExplainOperation { asker, key, mut found, .. } = *explain;
+    if let Some(view) = cx.view.clone() {
+        let merged = merged(found.values());
+        let holder = |(rank, node): (usize, &NodeId)| Holder {
+            node: *node,
+            rank: rank as u16,
+            alive: view.is_alive(*node),
+            holds: found.remove(node),
+        };
+        let list = holders(&view, &key);
+        let list = list.iter().enumerate();
+        let explanation = Explanation {
+            position: key.position,
+            partition: key.partition,
+            n: view.bucket(key.key.bucket()).n,
+            merged,
+            holders: list.map(holder).collect(),
+        };
+        let response = AdminResponse::Explained(Box::new(explanation));
+        cx.answer(asker, ClientResponse::Admin(response));
+    }
+    (None, None)
 }
 
 /// Returns all nodes that may hold something of the key: its preference list, then older active ones.

@@ -81,7 +81,7 @@ impl Operations {
     pub(crate) fn restart(&mut self, cx: &mut Cx) {
         self.forget_rounds();
         for (id, operation) in core::mem::take(&mut self.by_id) {
-            self.sleep(id);
+            self.cancel_timer(id);
             match operation {
                 Operation::Put(put) => self.restart_put(cx, *put),
                 Operation::Get(get) => self.restart_get(cx, *get),

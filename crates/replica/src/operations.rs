@@ -15,7 +15,7 @@ use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{Durability, PlacedKey};
 
 use crate::cx::Cx;
-use crate::explain::ExplainOperation;
+use crate::explain::{ExplainOperation, drive_explain};
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::StorageFault;
@@ -182,7 +182,7 @@ impl Operations {
     }
 
     /// Cancels an operation's timer.
-    pub(crate) fn sleep(&mut self, id: OperationId) {
+    pub(crate) fn cancel_timer(&mut self, id: OperationId) {
         self.timers.set(id, None);
     }
 
@@ -194,7 +194,7 @@ impl Operations {
             Operation::Get(get) => self.drive_get(cx, id, get),
             Operation::Scan(scan) => self.drive_scan(cx, id, scan),
             Operation::Forward(forward) => self.drive_forward(cx, id, forward),
-            Operation::Explain(explain) => self.drive_explain(cx, explain),
+            Operation::Explain(explain) => drive_explain(cx, explain),
             Operation::Waiting(put) => {
                 let wake_us = put.deadline_us();
                 (Some(Operation::Waiting(put)), Some(wake_us))

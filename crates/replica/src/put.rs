@@ -75,13 +75,8 @@ impl Operations {
     ) {
         match self.plan_put(cx, asker, request) {
             Ok(put) => self.coordinate_put(cx, WaitingPut { passes_on: false, elsewhere, ..put }),
-            Err(failure) => self.refuse_put(cx, asker, failure, elsewhere),
+            Err(failure) => refuse_put(cx, asker, failure, elsewhere),
         }
-    }
-
-    fn refuse_put(&mut self, cx: &mut Cx, asker: Asker, failure: Failure, elsewhere: bool) {
-        let maybe_applied = failure.maybe_applied || elsewhere;
-        cx.refuse(asker, Failure { maybe_applied, ..failure });
     }
 
     fn plan_put(&self, cx: &Cx, asker: Asker, request: PutRequest) -> Result<WaitingPut, Failure> {
@@ -239,6 +234,12 @@ impl Cx {
     pub(crate) fn renew_incarnation(&mut self) {
         self.config.incarnation = Incarnation(self.random.next_u64());
     }
+}
+
+/// Refuses a put, which another node may carry out all the same if it is `elsewhere` too.
+fn refuse_put(cx: &mut Cx, asker: Asker, failure: Failure, elsewhere: bool) {
+    let maybe_applied = failure.maybe_applied || elsewhere;
+    cx.refuse(asker, Failure { maybe_applied, ..failure });
 }
 
 /// Refuses a put that wants fewer acknowledgements than the bucket's `min_w`: transfers compare too few

@@ -80,7 +80,7 @@ impl Operations {
 
     fn end(&mut self, id: OperationId) {
         self.by_id.remove(&id);
-        self.sleep(id);
+        self.cancel_timer(id);
     }
 
     /// Counts what a get has read here. Returns false if that is too much and the get is refused, or if it is over.

@@ -1,4 +1,6 @@
-//! The replica itself: dispatches inputs, drives machines, keeps their deadlines.
+//! The replica itself: a router, which gives each input to the part that it is for.
+//!
+//! Invariant: what a part tells is heard before another input, and before another step of background work.
 
 use core::slice;
 

@@ -20,6 +20,7 @@ use rand_core::Rng;
 
 use super::base::Base;
 use super::operation::{Member, PutOperation, WaitingPut};
+use super::refuse_put;
 use crate::Counter;
 use crate::answer::context;
 use crate::collector::residue;
@@ -100,7 +101,7 @@ impl Operations {
                  that may; nothing was done, try again in a moment, or write to more keys than one"
             );
             let busy = Failure::new(ErrorCode::KeyBusy, message);
-            return self.refuse_put(cx, put.asker, busy, put.elsewhere);
+            return refuse_put(cx, put.asker, busy, put.elsewhere);
         }
         let id = cx.pending.operation();
         queue.puts.push(id);
@@ -185,12 +186,12 @@ impl Operations {
         let mut freed_bytes = 0;
         for id in puts {
             let Some(Operation::Waiting(put)) = self.by_id.remove(&id) else { continue };
-            self.sleep(id);
+            self.cancel_timer(id);
             freed_bytes += put.bytes();
             match holding {
                 Ok(holding) => self.mint_one(cx, *put, holding, (&mut places, &mut groups)),
                 Err(fault) => {
-                    self.refuse_put(cx, put.asker, fault.clone().failure(), put.elsewhere);
+                    refuse_put(cx, put.asker, fault.clone().failure(), put.elsewhere);
                 }
             }
         }
@@ -249,7 +250,7 @@ impl Operations {
                 self.note_minted(cx, &put, held, minted);
                 self.join(cx, groups, put, coordinator_copy, held);
             }
-            Err(failure) => self.refuse_put(cx, put.asker, failure, put.elsewhere),
+            Err(failure) => refuse_put(cx, put.asker, failure, put.elsewhere),
         }
     }
 
@@ -357,7 +358,7 @@ impl Operations {
         queue.open.retain(|id| !outdone.contains(id));
         for id in outdone {
             self.by_id.remove(&id);
-            self.sleep(id);
+            self.cancel_timer(id);
             cx.pending.give_up_calls(id);
         }
     }

@@ -9,6 +9,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 
 use super::operation::{PutOperation, WaitingPut};
 use super::queue::Group;
+use super::refuse_put;
 use crate::cx::Cx;
 use crate::operations::{Operation, Operations};
 use crate::pending::OperationId;
@@ -25,7 +26,7 @@ impl Operations {
                 self.drive(cx, id);
             }
             Err(failure) => {
-                self.refuse_put(cx, put.asker, failure, put.elsewhere);
+                refuse_put(cx, put.asker, failure, put.elsewhere);
                 self.leave_queue(cx, id, put);
             }
         }
@@ -41,7 +42,7 @@ impl Operations {
                     Group::add(&mut groups, Group::of(new, put.coordinator_copy, member));
                 }
                 // The put may be on some replicas.
-                Err(failure) => self.refuse_put(cx, member.asker, failure, true),
+                Err(failure) => refuse_put(cx, member.asker, failure, true),
             }
         }
         for group in groups {
@@ -66,7 +67,7 @@ impl Operations {
             let message = "put: its turn among the puts of its key did not come before the timeout, or the \
                            coordinator's storage did not answer; nothing was done";
             let failure = Failure::new(ErrorCode::Timeout, message);
-            self.refuse_put(cx, put.asker, failure, put.elsewhere);
+            refuse_put(cx, put.asker, failure, put.elsewhere);
             self.leave_queue(cx, id, &put);
         }
     }
