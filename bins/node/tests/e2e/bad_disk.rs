@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use jedlik_client::Client;
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_for, wait_until};
 use crate::node::Node;
 use crate::observer::{Observer, key};
-use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
-use crate::rot::{VALUE_BYTES, all_there};
+use crate::requests::{fill, patient_w};
+use crate::rot::{VALUE_BYTES, all_there, filled, find_all, held_by_itself};
 use crate::strace::{Fault, Tracer, calls, end_at_first, is_here, is_injected};
 
 /// Length of the parts that are read of a journal which can't be read as a whole.
@@ -25,15 +24,6 @@ fn segments(node: &Node, shard: u16) -> Vec<PathBuf> {
             && path.extension().is_some_and(|ending| ending == "journal")
     };
     node.data_files(is_segment)
-}
-
-/// Gets every key, which must have a value, through this client's node.
-async fn find_all(client: &Client, keys: &[Key], r: u8) {
-    for key in keys {
-        let found = client.get(key).options(&patient_r(r)).await;
-        let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-        assert_eq!(found.siblings().len(), 1, "{}", shown(key));
-    }
 }
 
 /// Waits until a tracer has seen the fault, and returns what it has seen after it.
@@ -116,11 +106,7 @@ fn an_engine_that_can_not_be_read_at_a_start_costs_its_shard_and_not_the_node() 
     if !is_here() {
         return;
     }
-    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
-    let observer = Observer::of(&cluster, 0);
-    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
-    let client = observer.runtime.block_on(cluster.client(0));
-    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    let (mut cluster, observer, keys) = filled();
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
     let engines = cluster.nodes[1].data_files(|path| path.ends_with("shard-0/records.redb"));
 
@@ -154,27 +140,12 @@ fn an_engine_that_can_not_be_read_at_a_start_costs_its_shard_and_not_the_node() 
     held_by_itself(&mut cluster, &observer, &keys);
 }
 
-/// Asserts that the second node of three finds all keys in its own files.
-fn held_by_itself(cluster: &mut Cluster, observer: &Observer, keys: &[Key]) {
-    cluster.kill(1);
-    cluster.restart(1);
-    cluster.wait_until_all_are_up(0);
-    cluster.kill(0);
-    cluster.kill(2);
-    let own = observer.runtime.block_on(cluster.client(1));
-    observer.runtime.block_on(find_all(&own, keys, 1));
-}
-
 #[test]
 fn a_sector_of_a_journal_that_can_not_be_read_at_a_start_is_left_out_and_refilled() {
     if !is_here() {
         return;
     }
-    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
-    let observer = Observer::of(&cluster, 0);
-    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
-    let client = observer.runtime.block_on(cluster.client(0));
-    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    let (mut cluster, observer, keys) = filled();
     cluster.kill(1);
     let segments = segments(&cluster.nodes[1], 1);
     assert_eq!(segments.len(), 1, "{segments:?}");
@@ -207,11 +178,7 @@ fn a_get_that_meets_an_error_of_the_disk_costs_a_shard_and_ends_no_node() {
     if !is_here() {
         return;
     }
-    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
-    let observer = Observer::of(&cluster, 0);
-    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
-    let client = observer.runtime.block_on(cluster.client(0));
-    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    let (mut cluster, observer, keys) = filled();
     // Afterwards everything is in the engines, and nothing in memory.
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
     cluster.restart(1);

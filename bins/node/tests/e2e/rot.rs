@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use jedlik_client::Client;
 use jedlik_protocol::Key;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::{ByKey, fill, patient_w, r, shown, size, w};
+use crate::requests::{ByKey, fill, patient_r, patient_w, r, shown, size, w};
 
 /// Size of the values that `all_there` expects.
 pub(crate) const VALUE_BYTES: usize = 300;
@@ -56,11 +57,7 @@ fn flipped_bits_in_a_nodes_engines_end_no_node_and_make_no_key_absent() {
 
 #[test]
 fn flipped_bytes_in_a_journal_that_is_replayed_lose_nothing_and_make_no_key_absent() {
-    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
-    let observer = Observer::of(&cluster, 0);
-    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
-    let client = observer.runtime.block_on(cluster.client(0));
-    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    let (mut cluster, observer, keys) = filled();
     cluster.kill(1);
     let is_segment = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("journal"));
     let journals = cluster.nodes[1].data_files(|path| {
@@ -84,19 +81,7 @@ fn flipped_bytes_in_a_journal_that_is_replayed_lose_nothing_and_make_no_key_abse
     });
     observer.wait_until_settled(&keys);
     // The node has everything back, in its own files.
-    cluster.kill(1);
-    cluster.restart(1);
-    cluster.wait_until_all_are_up(0);
-    cluster.kill(0);
-    cluster.kill(2);
-    let client = observer.runtime.block_on(cluster.client(1));
-    observer.runtime.block_on(async {
-        for key in &keys {
-            let found = client.get(key).options(&r(1)).await;
-            let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-            assert_eq!(found.siblings().len(), 1, "{}", shown(key));
-        }
-    });
+    held_by_itself(&mut cluster, &observer, &keys);
 }
 
 #[test]
@@ -186,6 +171,36 @@ fn flip_kind_of_leaves(file: &Path, every: usize) {
     let flipped = pages.step_by(every).map(|page| page[0] ^= 8).count();
     assert!(flipped > 0, "{}", file.display());
     fs::write(file, bytes).unwrap();
+}
+
+/// Returns a cluster of three nodes with two shards each, and keys that all of them have acknowledged.
+pub(crate) fn filled() -> (Cluster, Observer, Vec<Key>) {
+    let cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    (cluster, observer, keys)
+}
+
+/// Gets every key, which must have a value, through this client's node.
+pub(crate) async fn find_all(client: &Client, keys: &[Key], r: u8) {
+    for key in keys {
+        let found = client.get(key).options(&patient_r(r)).await;
+        let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+        assert_eq!(found.siblings().len(), 1, "{}", shown(key));
+    }
+}
+
+/// Asserts that the second node of three finds all keys in its own files.
+pub(crate) fn held_by_itself(cluster: &mut Cluster, observer: &Observer, keys: &[Key]) {
+    cluster.kill(1);
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    cluster.kill(0);
+    cluster.kill(2);
+    let own = observer.runtime.block_on(cluster.client(1));
+    observer.runtime.block_on(find_all(&own, keys, 1));
 }
 
 /// Gets every key through each node with R of 1: whichever node answers must have it.
