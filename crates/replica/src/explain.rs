@@ -15,7 +15,7 @@ use jedlik_vclock::Content;
 
 use crate::cx::Cx;
 use crate::io::{Holding, Output, StorageFault};
-use crate::operations::{Operation, Operations};
+use crate::operations::{Next, Operation, Operations};
 use crate::patience::CALL_LIMIT_US;
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::reasons::LoadFor;
@@ -27,7 +27,7 @@ pub(crate) struct ExplainOperation {
     key: PlacedKey,
     left: Vec<NodeId>,
     found: BTreeMap<NodeId, Inspection>,
-    pub(crate) deadline_us: u64,
+    deadline_us: u64,
 }
 
 impl ExplainOperation {
@@ -44,6 +44,34 @@ impl ExplainOperation {
 
     pub(crate) fn handle_timeout(&mut self) {
         self.left.clear();
+    }
+
+    /// Answers the explanation once all holders were heard.
+    pub(crate) fn drive(&mut self, cx: &mut Cx) -> Next {
+        if !self.left.is_empty() {
+            return Next::Waits(Some(self.deadline_us));
+        }
+        if let Some(view) = cx.view.clone() {
+            let merged = merged(self.found.values());
+            let holder = |(rank, node): (usize, &NodeId)| Holder {
+                node: *node,
+                rank: rank as u16,
+                alive: view.is_alive(*node),
+                holds: self.found.remove(node),
+            };
+            let list = holders(&view, &self.key);
+            let list = list.iter().enumerate();
+            let explanation = Explanation {
+                position: self.key.position,
+                partition: self.key.partition,
+                n: view.bucket(self.key.key.bucket()).n,
+                merged,
+                holders: list.map(holder).collect(),
+            };
+            let response = AdminResponse::Explained(Box::new(explanation));
+            cx.answer(self.asker, ClientResponse::Admin(response));
+        }
+        Next::Over
     }
 }
 
@@ -89,39 +117,6 @@ impl Operations {
             self.drive(cx, id);
         }
     }
-}
-
-/// Answers an explanation once all holders were heard, and keeps it otherwise.
-pub(crate) fn drive_explain(
-    cx: &mut Cx,
-    explain: Box<ExplainOperation>,
-) -> (Option<Operation>, Option<u64>) {
-    if !explain.left.is_empty() {
-        let deadline_us = explain.deadline_us;
-        return (Some(Operation::Explain(explain)), Some(deadline_us));
-    }
-    let ExplainOperation { asker, key, mut found, .. } = *explain;
-    if let Some(view) = cx.view.clone() {
-        let merged = merged(found.values());
-        let holder = |(rank, node): (usize, &NodeId)| Holder {
-            node: *node,
-            rank: rank as u16,
-            alive: view.is_alive(*node),
-            holds: found.remove(node),
-        };
-        let list = holders(&view, &key);
-        let list = list.iter().enumerate();
-        let explanation = Explanation {
-            position: key.position,
-            partition: key.partition,
-            n: view.bucket(key.key.bucket()).n,
-            merged,
-            holders: list.map(holder).collect(),
-        };
-        let response = AdminResponse::Explained(Box::new(explanation));
-        cx.answer(asker, ClientResponse::Admin(response));
-    }
-    (None, None)
 }
 
 /// Returns all nodes that may hold something of the key: its preference list, then older active ones.

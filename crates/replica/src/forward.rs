@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::mem;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Now;
@@ -14,7 +15,7 @@ use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 
 use crate::Counter;
 use crate::cx::Cx;
-use crate::operations::{Operation, Operations};
+use crate::operations::{Next, Operation, Operations};
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 
 /// Time after which the next node is asked beside a silent one, in microseconds. Far more than a busy disk
@@ -96,6 +97,29 @@ impl ForwardOperation {
         }
     }
 
+    /// Carries out the next step.
+    pub(crate) fn drive(&mut self, cx: &mut Cx, id: OperationId) -> Next {
+        if matches!(self.step, Step::Ask) {
+            self.step = match self.owners.pop_front() {
+                Some(owner) if owner == cx.config.me => return Next::Here,
+                Some(owner) => {
+                    let request = PeerRequest::Forward(self.request.clone());
+                    cx.call(owner, Purpose::Operation(Caller::of(id)), request);
+                    self.under_way += 1;
+                    Step::Asked
+                }
+                None => Step::Answer(self.exhausted()),
+            };
+        }
+        match mem::replace(&mut self.step, Step::Asked) {
+            Step::Answer(response) => {
+                cx.answer(self.asker, response);
+                Next::Over
+            }
+            Step::Ask | Step::Asked => Next::Waits(Some(self.deadline_us.min(self.hedge_at_us))),
+        }
+    }
+
     fn exhausted(&mut self) -> ClientResponse {
         let failure = self.failure.take().unwrap_or_else(|| {
             let message = "no node of the key's preference list could be reached";
@@ -147,36 +171,12 @@ impl Operations {
         self.run(cx, Operation::Forward(Box::new(forward)));
     }
 
-    pub(crate) fn drive_forward(
-        &mut self,
-        cx: &mut Cx,
-        id: OperationId,
-        mut forward: Box<ForwardOperation>,
-    ) -> (Option<Operation>, Option<u64>) {
-        if matches!(forward.step, Step::Ask) {
-            forward.step = match forward.owners.pop_front() {
-                Some(owner) if owner == cx.config.me => {
-                    if let ClientRequest::Put(put) = forward.request {
-                        let elsewhere = forward.unsure || forward.under_way > 0;
-                        self.start_put_here(cx, forward.asker, put, elsewhere);
-                    }
-                    return (None, None);
-                }
-                Some(owner) => {
-                    let request = PeerRequest::Forward(forward.request.clone());
-                    cx.call(owner, Purpose::Operation(Caller::of(id)), request);
-                    forward.under_way += 1;
-                    Step::Asked
-                }
-                None => Step::Answer(forward.exhausted()),
-            };
+    /// Coordinates here a put that was to be forwarded.
+    pub(crate) fn start_here(&mut self, cx: &mut Cx, forward: ForwardOperation) {
+        if let ClientRequest::Put(put) = forward.request {
+            let elsewhere = forward.unsure || forward.under_way > 0;
+            self.start_put_here(cx, forward.asker, put, elsewhere);
         }
-        if let Step::Answer(response) = forward.step {
-            cx.answer(forward.asker, response);
-            return (None, None);
-        }
-        let wake_us = forward.deadline_us.min(forward.hedge_at_us);
-        (Some(Operation::Forward(forward)), Some(wake_us))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
 use crate::cx::{Cx, Fact};
 use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
-use crate::operations::{Operation, Operations, SILENT_AFTER_US};
+use crate::operations::{Next, Operation, Operations, SILENT_AFTER_US};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
 use crate::reading::Held;
 use crate::reasons::{ApplyFor, LoadFor};
@@ -54,6 +54,66 @@ impl GetOperation {
                 self.machine.handle_unknown(now.mono_us, to, record, why);
             }
             _ => self.machine.handle_failure(now.mono_us, to),
+        }
+    }
+
+    /// Carries out the get's effects.
+    pub(crate) fn drive(&mut self, cx: &mut Cx, id: OperationId) -> Next {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                JointGetOutput::ReadLocal { request } => {
+                    let caller = Caller { operation: id, request };
+                    let ticket = cx.pending.load(LoadFor::Get(caller));
+                    cx.emit(Output::Load { ticket, key: self.key.clone() });
+                }
+                JointGetOutput::Read { request, node, known } => {
+                    let purpose = Purpose::Operation(Caller { operation: id, request });
+                    let key = self.key.key.clone();
+                    let request = PeerRequest::Read { key, known, n: self.props.n };
+                    cx.call(node, purpose, request);
+                }
+                JointGetOutput::Answer(result) => {
+                    self.answered = true;
+                    let (kind, started_us) = (Foreground::Get, self.started_us);
+                    cx.tell(Fact::Answered { kind, started_us });
+                    let response = match result {
+                        Ok(record) => self.found(cx, record.as_ref()),
+                        Err(short) => {
+                            let name = |node| cx.name_of(node);
+                            ClientResponse::Failed(shortfall("get", &short, false, name))
+                        }
+                    };
+                    cx.answer(self.asker, response);
+                }
+                JointGetOutput::Repair { node, stands_in_for, record, cause } => {
+                    cx.count(match cause {
+                        RepairCause::Missing => Counter::ReadRepairsMissing,
+                        RepairCause::Stale => Counter::ReadRepairsStale,
+                    });
+                    cx.repair(node, stands_in_for, &self.key, record);
+                }
+                JointGetOutput::Hedged => cx.count(Counter::Hedges),
+            }
+        }
+        match self.machine.is_done() {
+            true => Next::Over,
+            false => Next::Waits(self.machine.poll_timeout()),
+        }
+    }
+
+    fn found(&self, cx: &Cx, record: Option<&EncodedRecord>) -> ClientResponse {
+        match record.map(EncodedRecord::decode).transpose() {
+            Ok(record) => {
+                let key = (cx.config.cluster, &self.key.key);
+                let answered = self.machine.answered();
+                let answered = (answered, self.machine.primaries());
+                let answer = got(record.as_ref(), &self.props, key, cx.now.judged_ms(), answered);
+                ClientResponse::Got(answer)
+            }
+            Err(error) => {
+                let message = alloc::format!("the merged record can't be read: {error}");
+                ClientResponse::Failed(Failure::new(ErrorCode::Internal, message))
+            }
         }
     }
 }
@@ -134,110 +194,6 @@ impl Operations {
         Ok((key, props, plans))
     }
 
-    pub(crate) fn drive_get(
-        &mut self,
-        cx: &mut Cx,
-        id: OperationId,
-        mut get: Box<GetOperation>,
-    ) -> (Option<Operation>, Option<u64>) {
-        while let Some(output) = get.machine.poll_output() {
-            match output {
-                JointGetOutput::ReadLocal { request } => {
-                    let caller = Caller { operation: id, request };
-                    let ticket = cx.pending.load(LoadFor::Get(caller));
-                    cx.emit(Output::Load { ticket, key: get.key.clone() });
-                }
-                JointGetOutput::Read { request, node, known } => {
-                    let purpose = Purpose::Operation(Caller { operation: id, request });
-                    let key = get.key.key.clone();
-                    let request = PeerRequest::Read { key, known, n: get.props.n };
-                    cx.call(node, purpose, request);
-                }
-                JointGetOutput::Answer(result) => {
-                    get.answered = true;
-                    let (kind, started_us) = (Foreground::Get, get.started_us);
-                    cx.tell(Fact::Answered { kind, started_us });
-                    let response = match result {
-                        Ok(record) => self.found(cx, &get, record.as_ref()),
-                        Err(short) => {
-                            let name = |node| cx.name_of(node);
-                            ClientResponse::Failed(shortfall("get", &short, false, name))
-                        }
-                    };
-                    cx.answer(get.asker, response);
-                }
-                JointGetOutput::Repair { node, stands_in_for, record, cause } => {
-                    cx.count(match cause {
-                        RepairCause::Missing => Counter::ReadRepairsMissing,
-                        RepairCause::Stale => Counter::ReadRepairsStale,
-                    });
-                    self.repair(cx, (node, stands_in_for), &get.key, record);
-                }
-                JointGetOutput::Hedged => cx.count(Counter::Hedges),
-            }
-        }
-        let wake_us = get.machine.poll_timeout();
-        ((!get.machine.is_done()).then_some(Operation::Get(get)), wake_us)
-    }
-
-    fn found(&self, cx: &Cx, get: &GetOperation, record: Option<&EncodedRecord>) -> ClientResponse {
-        match record.map(EncodedRecord::decode).transpose() {
-            Ok(record) => {
-                let key = (cx.config.cluster, &get.key.key);
-                let answered = get.machine.answered();
-                let answered = (answered, get.machine.primaries());
-                let answer = got(record.as_ref(), &get.props, key, cx.now.judged_ms(), answered);
-                ClientResponse::Got(answer)
-            }
-            Err(error) => {
-                let message = alloc::format!("the merged record can't be read: {error}");
-                ClientResponse::Failed(Failure::new(ErrorCode::Internal, message))
-            }
-        }
-    }
-
-    /// Sends the merge of all records to a replica that was behind. Nobody waits for its acknowledgement, so
-    /// `Written` does in place of the bucket's durability.
-    fn repair(
-        &mut self,
-        cx: &mut Cx,
-        (node, stands_in_for): (NodeId, Option<NodeId>),
-        key: &PlacedKey,
-        record: EncodedRecord,
-    ) {
-        let durability = Durability::Written;
-        let within = record.decode().map(|record| EncodedRecord::encode_within_limits(&record));
-        // A merge that no replica may store stays apart until a client has reconciled siblings.
-        if !matches!(within, Ok(Ok(_))) {
-            return;
-        }
-        let own = node == cx.config.me;
-        match stands_in_for {
-            Some(primary) => {
-                cx.count(Counter::ReadRepairsFallback);
-                let targets = vec![primary];
-                if own {
-                    let record = StoredRecord { local: None, record };
-                    let kept = (key.clone(), record);
-                    return cx.hold(HoldFor::Nobody, kept, &targets, durability);
-                }
-                let key = key.key.clone();
-                let request = PeerRequest::Hint { key, record, targets, durability };
-                cx.call(node, Purpose::Nobody, request);
-            }
-            None if own => {
-                let ticket = cx.pending.apply(ApplyFor::Nobody);
-                let record = StoredRecord { local: None, record };
-                cx.emit(Output::Apply { ticket, key: key.clone(), record, durability });
-            }
-            None => {
-                let key = key.key.clone();
-                let request = PeerRequest::Write { key, record, durability };
-                cx.call(node, Purpose::Nobody, request);
-            }
-        }
-    }
-
     /// Gives a get this node's own record and hints of the key.
     pub(crate) fn get_own(
         &mut self,
@@ -273,5 +229,47 @@ impl Cx {
     pub(crate) fn name_of(&self, node: NodeId) -> String {
         let member = self.view.as_ref().and_then(|view| view.member(node));
         member.map_or_else(|| node.to_string(), |member| member.name.clone())
+    }
+
+    /// Sends the merge of all records to a replica that was behind. Nobody waits for its acknowledgement, so
+    /// `Written` does in place of the bucket's durability.
+    fn repair(
+        &mut self,
+        node: NodeId,
+        stands_in_for: Option<NodeId>,
+        key: &PlacedKey,
+        record: EncodedRecord,
+    ) {
+        let durability = Durability::Written;
+        let within = record.decode().map(|record| EncodedRecord::encode_within_limits(&record));
+        // A merge that no replica may store stays apart until a client has reconciled siblings.
+        if !matches!(within, Ok(Ok(_))) {
+            return;
+        }
+        let own = node == self.config.me;
+        match stands_in_for {
+            Some(primary) => {
+                self.count(Counter::ReadRepairsFallback);
+                let targets = vec![primary];
+                if own {
+                    let record = StoredRecord { local: None, record };
+                    let kept = (key.clone(), record);
+                    return self.hold(HoldFor::Nobody, kept, &targets, durability);
+                }
+                let key = key.key.clone();
+                let request = PeerRequest::Hint { key, record, targets, durability };
+                self.call(node, Purpose::Nobody, request);
+            }
+            None if own => {
+                let ticket = self.pending.apply(ApplyFor::Nobody);
+                let record = StoredRecord { local: None, record };
+                self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
+            }
+            None => {
+                let key = key.key.clone();
+                let request = PeerRequest::Write { key, record, durability };
+                self.call(node, Purpose::Nobody, request);
+            }
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
 //! view; one whose receiver is behind is sent again in a moment.
 
+use alloc::vec::Vec;
+
 use jedlik_protocol::error::ErrorCode;
 
 use crate::cx::Cx;
@@ -79,20 +81,23 @@ impl Operations {
 
     /// Begins operations anew under another layout, so that no request fails for the change.
     pub(crate) fn restart(&mut self, cx: &mut Cx) {
-        self.forget_rounds();
-        for (id, operation) in core::mem::take(&mut self.by_id) {
-            self.cancel_timer(id);
-            match operation {
-                Operation::Put(put) => self.restart_put(cx, *put),
-                Operation::Get(get) => self.restart_get(cx, *get),
-                Operation::Scan(scan) => self.restart_scan(cx, *scan),
-                Operation::Waiting(put) => self.replan_waiting(cx, id, &put),
-                operation @ (Operation::Forward(_) | Operation::Explain(_)) => {
-                    self.by_id.insert(id, operation);
-                    self.drive(cx, id);
-                }
+        self.queues.forget_rounds();
+        let begins_anew = |operation: &Operation| match operation {
+            Operation::Put(_) | Operation::Get(_) | Operation::Scan(_) | Operation::Waiting(_) => {
+                true
+            }
+            Operation::Forward(_) | Operation::Explain(_) => false,
+        };
+        let open = self.by_id.iter().filter(|(_, operation)| begins_anew(operation));
+        for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
+            match self.end(id) {
+                Some(Operation::Put(put)) => self.restart_put(cx, *put),
+                Some(Operation::Get(get)) => self.restart_get(cx, *get),
+                Some(Operation::Scan(scan)) => self.restart_scan(cx, *scan),
+                Some(Operation::Waiting(put)) => self.replan_waiting(cx, id, &put),
+                Some(Operation::Forward(_) | Operation::Explain(_)) | None => {}
             }
         }
-        self.begin_rounds(cx);
+        self.queues.begin_rounds(cx);
     }
 }

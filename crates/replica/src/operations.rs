@@ -8,20 +8,20 @@ use alloc::collections::BTreeMap;
 use jedlik_coordinator::Cause;
 use jedlik_hashing::NodeId;
 use jedlik_planted::{self as planted, Bug};
+use jedlik_protocol::Durability;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerResponse;
-use jedlik_protocol::{Durability, PlacedKey};
 
 use crate::cx::Cx;
-use crate::explain::{ExplainOperation, drive_explain};
+use crate::explain::ExplainOperation;
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::StorageFault;
 use crate::latency::LatencyEstimate;
 use crate::pending::{Asker, Caller, OperationId, PeerCall};
-use crate::put::{KeyQueue, PutOperation, WaitingPut};
+use crate::put::{KeyQueues, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::timers::Timers;
 
@@ -40,12 +40,23 @@ pub(crate) enum Operation {
     Explain(Box<ExplainOperation>),
 }
 
+/// What becomes of an operation whose effects have been carried out.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It waits for answers, and is driven again at this time, in microseconds, if there is one.
+    Waits(Option<u64>),
+    /// Nothing more comes of it.
+    Over,
+    /// This node's own turn among those to be asked has come: it carries out the request itself.
+    Here,
+}
+
 /// Operations of one shard.
 #[derive(Debug)]
 pub(crate) struct Operations {
     pub(crate) by_id: BTreeMap<OperationId, Operation>,
-    /// Queues of puts by key: those that wait, and those under way.
-    pub(crate) minting: BTreeMap<PlacedKey, KeyQueue>,
+    /// Puts that wait for their turn, and which of them are under way.
+    pub(crate) queues: KeyQueues,
     pub(crate) read_latency: LatencyEstimate,
     pub(crate) write_latency: LatencyEstimate,
     /// Calls to nodes that did not know the layout, in the order in which they are repeated.
@@ -57,7 +68,7 @@ impl Operations {
     pub(crate) fn new() -> Self {
         Self {
             by_id: BTreeMap::new(),
-            minting: BTreeMap::new(),
+            queues: KeyQueues::default(),
             read_latency: LatencyEstimate::new(),
             write_latency: LatencyEstimate::new(),
             deferred: BTreeMap::new(),
@@ -181,28 +192,39 @@ impl Operations {
         self.drive(cx, id);
     }
 
-    /// Cancels an operation's timer.
-    pub(crate) fn cancel_timer(&mut self, id: OperationId) {
+    /// Takes out an operation that is over, and its timer.
+    pub(crate) fn end(&mut self, id: OperationId) -> Option<Operation> {
         self.timers.set(id, None);
+        self.by_id.remove(&id)
     }
 
-    /// Carries out an operation's effects, and keeps it unless it is done.
+    /// Carries out an operation's effects, and ends it if it is done.
     pub(crate) fn drive(&mut self, cx: &mut Cx, id: OperationId) {
-        let Some(operation) = self.by_id.remove(&id) else { return };
-        let (operation, wake_us) = match operation {
-            Operation::Put(put) => self.drive_put(cx, id, put),
-            Operation::Get(get) => self.drive_get(cx, id, get),
-            Operation::Scan(scan) => self.drive_scan(cx, id, scan),
-            Operation::Forward(forward) => self.drive_forward(cx, id, forward),
-            Operation::Explain(explain) => drive_explain(cx, explain),
-            Operation::Waiting(put) => {
-                let wake_us = put.deadline_us();
-                (Some(Operation::Waiting(put)), Some(wake_us))
+        let Some(operation) = self.by_id.get_mut(&id) else { return };
+        let next = match operation {
+            Operation::Put(put) => {
+                let next = put.drive(cx, id);
+                if !put.holds_up(cx.now.mono_us) {
+                    self.queues.pass_turn(cx, id, &put.key, put.machine.is_done());
+                }
+                next
             }
+            Operation::Get(get) => get.drive(cx, id),
+            Operation::Scan(scan) => scan.drive(cx, id),
+            Operation::Forward(forward) => forward.drive(cx, id),
+            Operation::Explain(explain) => explain.drive(cx),
+            Operation::Waiting(put) => Next::Waits(Some(put.deadline_us())),
         };
-        self.timers.set(id, wake_us.filter(|_| operation.is_some()));
-        if let Some(operation) = operation {
-            self.by_id.insert(id, operation);
+        match next {
+            Next::Waits(wake_us) => self.timers.set(id, wake_us),
+            Next::Over => {
+                self.end(id);
+            }
+            Next::Here => {
+                if let Some(Operation::Forward(forward)) = self.end(id) {
+                    self.start_here(cx, *forward);
+                }
+            }
         }
     }
 }

@@ -292,7 +292,7 @@ impl Pending {
         self.recalls.remove(&ticket)
     }
 
-    /// Begins a group of so many writes; each gets an [`ApplyFor::Hold`] or an [`ApplyFor::Fetched`].
+    /// Begins a group of so many writes; each gets an [`ApplyFor::Hold`].
     pub(crate) fn hold(&mut self, hints: usize, whose: HoldFor) -> u64 {
         let id = self.id();
         self.holds.insert(id, HoldGroup { left: hints, failure: None, whose });

@@ -5,34 +5,27 @@ mod operation;
 mod queue;
 mod restarted;
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{
-    CoordinatorCopy, JointPutOutput, ListedNode, Needs, PutSuccess, Shortfall, WritePlan,
-};
-use jedlik_handoff::Foreground;
+use jedlik_coordinator::{ListedNode, Needs, WritePlan};
 use jedlik_membership::View;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
-use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Context, Incarnation, PlacedKey, StoredRecord};
+use jedlik_protocol::{Context, Incarnation, PlacedKey};
 use jedlik_vclock::Content;
 use rand_core::Rng;
 
 pub(crate) use self::operation::{PutOperation, WaitingPut};
-pub(crate) use self::queue::KeyQueue;
-use crate::Counter;
+pub(crate) use self::queue::KeyQueues;
 use crate::answer::{deadline_us, resolve, resolve_n};
-use crate::cx::{Cx, Fact};
-use crate::io::{Output, StorageFault};
-use crate::operations::{Operation, Operations, SILENT_AFTER_US};
-use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
-use crate::reasons::ApplyFor;
+use crate::cx::Cx;
+use crate::io::StorageFault;
+use crate::operations::{Operations, SILENT_AFTER_US};
+use crate::pending::Asker;
 
 impl Operations {
     pub(crate) fn start_put(&mut self, cx: &mut Cx, asker: Asker, request: PutRequest) {
@@ -155,77 +148,6 @@ impl Operations {
             }
         };
         cx.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
-    }
-
-    pub(crate) fn drive_put(
-        &mut self,
-        cx: &mut Cx,
-        id: OperationId,
-        mut put: Box<PutOperation>,
-    ) -> (Option<Operation>, Option<u64>) {
-        let me = cx.config.me;
-        while let Some(output) = put.machine.poll_output() {
-            match output {
-                JointPutOutput::Write { request, node, durability } if node == me => {
-                    let caller = Caller { operation: id, request };
-                    let ticket = cx.pending.apply(ApplyFor::Put { caller, durability });
-                    let local = put
-                        .stored
-                        .local
-                        .filter(|_| put.coordinator_copy == CoordinatorCopy::Record);
-                    let record = StoredRecord { local, record: put.stored.record.clone() };
-                    let key = put.key.clone();
-                    cx.emit(Output::Apply { ticket, key, record, durability });
-                }
-                JointPutOutput::Write { request, node, durability } => {
-                    let purpose = Purpose::Operation(Caller { operation: id, request });
-                    let (key, record) = (put.key.key.clone(), put.sent());
-                    cx.call(node, purpose, PeerRequest::Write { key, record, durability });
-                }
-                JointPutOutput::Hint { request, node, targets, durability } if node == me => {
-                    let coordinator_copy =
-                        targets.first().map(|target| CoordinatorCopy::Hint(*target));
-                    let local =
-                        put.stored.local.filter(|_| Some(put.coordinator_copy) == coordinator_copy);
-                    let record = StoredRecord { local, record: put.stored.record.clone() };
-                    let kept = (put.key.clone(), record);
-                    let caller = Caller { operation: id, request };
-                    let whose = HoldFor::Own { caller, durability };
-                    cx.hold(whose, kept, &targets, durability);
-                }
-                JointPutOutput::Hint { request, node, targets, durability } => {
-                    let purpose = Purpose::Operation(Caller { operation: id, request });
-                    let (key, record) = (put.key.key.clone(), put.sent());
-                    let hint = PeerRequest::Hint { key, record, targets, durability };
-                    cx.call(node, purpose, hint);
-                }
-                JointPutOutput::Answer(result) => self.answer_puts(cx, &mut put, None, &result),
-                JointPutOutput::Hedged => cx.count(Counter::PutHedges),
-            }
-        }
-        if put.is_due(cx.now.mono_us) {
-            let short = Err(put.machine.so_far());
-            self.answer_puts(cx, &mut put, Some(cx.now.mono_us), &short);
-        }
-        if !put.holds_up(cx.now.mono_us) {
-            self.pass_turn(cx, id, &put.key, put.machine.is_done());
-        }
-        let wake_us = put.wake_us(cx.now.mono_us);
-        ((!put.machine.is_done()).then_some(Operation::Put(put)), wake_us)
-    }
-
-    fn answer_puts(
-        &mut self,
-        cx: &mut Cx,
-        put: &mut PutOperation,
-        until_us: Option<u64>,
-        result: &Result<PutSuccess, Shortfall>,
-    ) {
-        for (asker, started_us, response) in put.answers(until_us, result, |node| cx.name_of(node))
-        {
-            cx.tell(Fact::Answered { kind: Foreground::Put, started_us });
-            cx.answer(asker, response);
-        }
     }
 }
 

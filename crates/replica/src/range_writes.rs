@@ -40,7 +40,7 @@ impl Background {
         let group = cx.pending.hold(records.len(), whose);
         for (key, record) in records {
             cx.notice_dead(&key, &record, &view);
-            let ticket = cx.pending.apply(ApplyFor::Fetched { group });
+            let ticket = cx.pending.apply(ApplyFor::Hold { group });
             let record = StoredRecord { local: None, record };
             let durability = Durability::Synced;
             cx.emit(Output::Apply { ticket, key, record, durability });

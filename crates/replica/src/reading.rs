@@ -78,11 +78,6 @@ impl Operations {
         }
     }
 
-    fn end(&mut self, id: OperationId) {
-        self.by_id.remove(&id);
-        self.cancel_timer(id);
-    }
-
     /// Counts what a get has read here. Returns false if that is too much and the get is refused, or if it is over.
     pub(crate) fn hold_read(&mut self, cx: &mut Cx, id: OperationId, bytes: usize) -> bool {
         let Some(Operation::Get(get)) = self.by_id.get_mut(&id) else { return false };

@@ -45,7 +45,7 @@ pub(crate) enum LoadFor {
 pub(crate) enum ApplyFor {
     /// A put writes this node's own copy.
     Put { caller: Caller, durability: Durability },
-    /// One of several hints, which are acknowledged together.
+    /// One of several writes that are acknowledged together: hints of one record, or records of one page.
     Hold { group: u64 },
     /// A peer's write, acknowledged to it.
     ServeWrite { reply: u64 },
@@ -59,8 +59,6 @@ pub(crate) enum ApplyFor {
     ServeRevised { reply: u64 },
     /// Merge of a record that an exchange pulled.
     Pulled { id: u64, key: Key, pair: Pair },
-    /// Merge of one record of a page that an exchange fetched or the earlier copy gave.
-    Fetched { group: u64 },
     /// Sync of all that was merged for a partition that this node is to own under this layout.
     InboundSynced { layout: LayoutId, partition: Partition },
     /// Removal of all records of a partition.

@@ -282,7 +282,7 @@ impl Background {
         let group = cx.pending.hold(records.len(), HoldFor::Recall(partition));
         for (key, record) in records {
             cx.notice_dead(&key, &record, &view);
-            let ticket = cx.pending.apply(ApplyFor::Fetched { group });
+            let ticket = cx.pending.apply(ApplyFor::Hold { group });
             let (record, durability) = (StoredRecord { local: None, record }, Durability::Synced);
             cx.emit(Output::Apply { ticket, key, record, durability });
         }

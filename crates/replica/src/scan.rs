@@ -24,7 +24,7 @@ use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
 use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
-use crate::operations::{Operation, Operations};
+use crate::operations::{Next, Operation, Operations};
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::range::{RangeRequest, RangeResult};
 use crate::reasons::PageFor;
@@ -60,6 +60,42 @@ impl ScanOperation {
             doubt,
         };
         self.machine.handle_page(from, page);
+    }
+
+    /// Carries out the scan's effects.
+    pub(crate) fn drive(&mut self, cx: &mut Cx, id: OperationId) -> Next {
+        while let Some(output) = self.machine.poll_output() {
+            let ScanRequest { of, partition, after, limit, values, .. } = &self.request;
+            let (partition, limit, values) = (*partition, *limit, *values);
+            let bucket = bucket_of(of);
+            match output {
+                ScanOutput::Read { node } if node == cx.config.me => {
+                    let ticket = cx.pending.page(PageFor::Scan(id));
+                    let after = after.clone().map(|mark| placed(mark, self.place));
+                    let range = RangeRequest::seen(partition, (bucket, values), after, limit);
+                    cx.emit(Output::Range { ticket, range });
+                }
+                ScanOutput::Read { node } => {
+                    let (n, after) = (self.n, after.clone());
+                    let counts = cx.view.as_ref().map_or(0, |view| counts_digest(view));
+                    let request =
+                        PeerRequest::Scan { bucket, n, partition, after, limit, values, counts };
+                    cx.call(node, Purpose::Operation(Caller::of(id)), request);
+                }
+                ScanOutput::Answer(Ok(page)) => {
+                    let Some(view) = cx.view.clone() else { continue };
+                    let answer = self.answer(page, &view, cx.now.judged_ms());
+                    cx.answer(self.asker, ClientResponse::Scanned(answer));
+                }
+                ScanOutput::Answer(Err(short)) => {
+                    cx.refuse(self.asker, cx.scan_failure(&short));
+                }
+            }
+        }
+        match self.machine.is_done() {
+            true => Next::Over,
+            false => Next::Waits(self.machine.poll_timeout()),
+        }
     }
 
     fn answer(&self, page: ScanPage, view: &View, wall_ms: u64) -> ScanAnswer {
@@ -102,6 +138,11 @@ fn bucket_of(of: &ScanOf) -> Option<Blob> {
         ScanOf::Bucket(bucket) => Some(bucket.clone()),
         ScanOf::EveryBucket(_) => None,
     }
+}
+
+/// Returns the placed key of a mark. The position is computed anew, since a client's is not to be trusted.
+fn placed(mark: ScanMark, (cluster, partitions): Place) -> PlacedKey {
+    PlacedKey::new(cluster, partitions, mark.key)
 }
 
 /// Partition and N of a page, and whether this node had a vote on them.
@@ -186,49 +227,6 @@ impl Operations {
             deadline_us,
         };
         Ok((n, sets.map(plan).collect(), (cx.config.cluster, partitions)))
-    }
-
-    pub(crate) fn drive_scan(
-        &mut self,
-        cx: &mut Cx,
-        id: OperationId,
-        mut scan: Box<ScanOperation>,
-    ) -> (Option<Operation>, Option<u64>) {
-        while let Some(output) = scan.machine.poll_output() {
-            let ScanRequest { of, partition, after, limit, values, .. } = &scan.request;
-            let (partition, limit, values) = (*partition, *limit, *values);
-            let bucket = bucket_of(of);
-            match output {
-                ScanOutput::Read { node } if node == cx.config.me => {
-                    let ticket = cx.pending.page(PageFor::Scan(id));
-                    let after = after.clone().map(|mark| self.placed(mark, scan.place));
-                    let range = RangeRequest::seen(partition, (bucket, values), after, limit);
-                    cx.emit(Output::Range { ticket, range });
-                }
-                ScanOutput::Read { node } => {
-                    let (n, after) = (scan.n, after.clone());
-                    let counts = cx.view.as_ref().map_or(0, |view| counts_digest(view));
-                    let request =
-                        PeerRequest::Scan { bucket, n, partition, after, limit, values, counts };
-                    cx.call(node, Purpose::Operation(Caller::of(id)), request);
-                }
-                ScanOutput::Answer(Ok(page)) => {
-                    let Some(view) = cx.view.clone() else { continue };
-                    let answer = scan.answer(page, &view, cx.now.judged_ms());
-                    cx.answer(scan.asker, ClientResponse::Scanned(answer));
-                }
-                ScanOutput::Answer(Err(short)) => {
-                    cx.refuse(scan.asker, cx.scan_failure(&short));
-                }
-            }
-        }
-        let wake_us = scan.machine.poll_timeout();
-        ((!scan.machine.is_done()).then_some(Operation::Scan(scan)), wake_us)
-    }
-
-    /// Returns the placed key of a mark. The position is computed anew, since a client's is not to be trusted.
-    fn placed(&self, mark: ScanMark, (cluster, partitions): Place) -> PlacedKey {
-        PlacedKey::new(cluster, partitions, mark.key)
     }
 
     /// Gives a scan that this node coordinates its own page.

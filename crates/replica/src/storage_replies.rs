@@ -112,7 +112,7 @@ impl Replica {
                     cx.tell_collected(collection);
                 }
             }
-            ApplyFor::Hold { group } | ApplyFor::Fetched { group } => {
+            ApplyFor::Hold { group } => {
                 self.handle_held(group, result);
             }
             ApplyFor::Put { caller, durability } => {

@@ -16,7 +16,6 @@ use crate::io::{Holding, Output};
 use crate::local_copy::merged_in_order;
 use crate::operations::Operations;
 use crate::pending::{OperationId, Purpose};
-use crate::put::KeyQueue;
 use crate::reasons::LoadFor;
 
 /// Other owners' records of a key, while they are asked for.
@@ -60,13 +59,13 @@ impl Operations {
         let props = view.bucket(key.key.bucket());
         let mut left = view.owners(key.partition, props.n);
         left.retain(|node| *node != cx.config.me && view.is_alive(*node));
-        let last = self.minting.get(key).and_then(KeyQueue::last);
+        let last = self.queues.get(key).and_then(|queue| queue.last());
         let Some(last) = last.filter(|_| !left.is_empty()) else {
             return self.mint_on(cx, key, &Ok(own), None);
         };
         let one_set = view.owner_lists(key.partition, props.n).len() == 1;
         let voters_left = one_set.then(|| usize::from(props.n + 1 - props.least_w().min(props.n)));
-        if let Some(queue) = self.minting.get_mut(key) {
+        if let Some(queue) = self.queues.get(key) {
             queue.base = Some(Base { theirs: None, left: left.clone(), voters_left, last });
         }
         for node in left {
@@ -103,7 +102,7 @@ impl Operations {
         record: Option<EncodedRecord>,
         votes: bool,
     ) {
-        let Some(queue) = self.minting.get_mut(key) else { return };
+        let Some(queue) = self.queues.get(key) else { return };
         let Some(base) = queue.base.as_mut().filter(|base| base.left.contains(&from)) else {
             return;
         };

@@ -5,20 +5,26 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::{
-    Cause, CoordinatorCopy, JointPut, Needs, PutSuccess, RequestId, Shortfall, WritePlan,
+    Cause, CoordinatorCopy, JointPut, JointPutOutput, Needs, PutSuccess, RequestId, Shortfall,
+    WritePlan,
 };
+use jedlik_handoff::Foreground;
 use jedlik_hashing::NodeId;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientResponse, PutAnswer, PutRequest};
-use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::{Content, VectorClock};
 
+use crate::Counter;
 use crate::answer::shortfall;
-use crate::io::StorageFault;
+use crate::cx::{Cx, Fact};
+use crate::io::{Output, StorageFault};
 use crate::mint::MintRequest;
-use crate::pending::Asker;
+use crate::operations::Next;
+use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
+use crate::reasons::ApplyFor;
 
 /// Put that waits for its turn, and then for the stored record of its key.
 #[derive(Debug)]
@@ -80,7 +86,7 @@ pub(crate) struct PutOperation {
     pub(crate) machine: JointPut,
     /// Puts of the round, which all want the same of the replicas.
     pub(super) members: Vec<Member>,
-    pub(super) key: PlacedKey,
+    pub(crate) key: PlacedKey,
     pub(super) stored: StoredRecord,
     /// Clock of the record: all that it has seen.
     pub(super) seen: VectorClock,
@@ -93,6 +99,73 @@ pub(crate) struct PutOperation {
 }
 
 impl PutOperation {
+    /// Carries out the round's effects.
+    pub(crate) fn drive(&mut self, cx: &mut Cx, id: OperationId) -> Next {
+        let me = cx.config.me;
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                JointPutOutput::Write { request, node, durability } if node == me => {
+                    let caller = Caller { operation: id, request };
+                    let ticket = cx.pending.apply(ApplyFor::Put { caller, durability });
+                    let local = self
+                        .stored
+                        .local
+                        .filter(|_| self.coordinator_copy == CoordinatorCopy::Record);
+                    let record = StoredRecord { local, record: self.stored.record.clone() };
+                    let key = self.key.clone();
+                    cx.emit(Output::Apply { ticket, key, record, durability });
+                }
+                JointPutOutput::Write { request, node, durability } => {
+                    let purpose = Purpose::Operation(Caller { operation: id, request });
+                    let (key, record) = (self.key.key.clone(), self.sent());
+                    cx.call(node, purpose, PeerRequest::Write { key, record, durability });
+                }
+                JointPutOutput::Hint { request, node, targets, durability } if node == me => {
+                    let coordinator_copy =
+                        targets.first().map(|target| CoordinatorCopy::Hint(*target));
+                    let local = self
+                        .stored
+                        .local
+                        .filter(|_| Some(self.coordinator_copy) == coordinator_copy);
+                    let record = StoredRecord { local, record: self.stored.record.clone() };
+                    let kept = (self.key.clone(), record);
+                    let caller = Caller { operation: id, request };
+                    let whose = HoldFor::Own { caller, durability };
+                    cx.hold(whose, kept, &targets, durability);
+                }
+                JointPutOutput::Hint { request, node, targets, durability } => {
+                    let purpose = Purpose::Operation(Caller { operation: id, request });
+                    let (key, record) = (self.key.key.clone(), self.sent());
+                    let hint = PeerRequest::Hint { key, record, targets, durability };
+                    cx.call(node, purpose, hint);
+                }
+                JointPutOutput::Answer(result) => self.answer(cx, None, &result),
+                JointPutOutput::Hedged => cx.count(Counter::PutHedges),
+            }
+        }
+        if self.is_due(cx.now.mono_us) {
+            let short = Err(self.machine.so_far());
+            self.answer(cx, Some(cx.now.mono_us), &short);
+        }
+        match self.machine.is_done() {
+            true => Next::Over,
+            false => Next::Waits(self.wake_us(cx.now.mono_us)),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        cx: &mut Cx,
+        until_us: Option<u64>,
+        result: &Result<PutSuccess, Shortfall>,
+    ) {
+        let answers = self.answers(until_us, result, |node| cx.name_of(node));
+        for (asker, started_us, response) in answers {
+            cx.tell(Fact::Answered { kind: Foreground::Put, started_us });
+            cx.answer(asker, response);
+        }
+    }
+
     pub(super) fn is_answered(&self) -> bool {
         self.members.iter().all(|member| member.answered)
     }
@@ -103,7 +176,7 @@ impl PutOperation {
     }
 
     /// Returns whether the key's next puts wait for this round.
-    pub(super) fn holds_up(&self, now_us: u64) -> bool {
+    pub(crate) fn holds_up(&self, now_us: u64) -> bool {
         !self.machine.is_done() && (!self.is_answered() || now_us < self.holds_until_us)
     }
 

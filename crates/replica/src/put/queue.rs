@@ -5,6 +5,7 @@
 //! they are, and each is minted on all that were taken before it: limits hold.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 use core::mem;
@@ -56,7 +57,7 @@ pub(crate) struct KeyQueue {
 }
 
 impl KeyQueue {
-    pub(super) fn forget_round(&mut self) {
+    fn forget_round(&mut self) {
         self.open.clear();
         self.last.clear();
     }
@@ -78,6 +79,69 @@ impl KeyQueue {
     }
 }
 
+/// Queues of the puts that this node coordinates, by key.
+#[derive(Debug, Default)]
+pub(crate) struct KeyQueues {
+    by_key: BTreeMap<PlacedKey, KeyQueue>,
+}
+
+impl KeyQueues {
+    /// Returns the key's queue, if puts of the key wait or are under way.
+    pub(super) fn get(&mut self, key: &PlacedKey) -> Option<&mut KeyQueue> {
+        self.by_key.get_mut(key)
+    }
+
+    /// Returns the key's queue, a new one if there was none.
+    fn at(&mut self, key: &PlacedKey) -> &mut KeyQueue {
+        self.by_key.entry(key.clone()).or_default()
+    }
+
+    /// Returns whether no put waits or is under way.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Ends the queues' wait for rounds that were under way, since none of them goes on as it was.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.by_key.values_mut().for_each(KeyQueue::forget_round);
+    }
+
+    /// Begins the next round of each key of which nothing is under way any more.
+    pub(crate) fn begin_rounds(&mut self, cx: &mut Cx) {
+        let keys: Vec<_> = self.by_key.keys().cloned().collect();
+        keys.iter().for_each(|key| self.begin_round(cx, key));
+    }
+
+    /// Begins the next round of a key if puts wait and nothing is under way that they wait for.
+    pub(super) fn begin_round(&mut self, cx: &mut Cx, key: &PlacedKey) {
+        let Some(queue) = self.by_key.get_mut(key) else { return };
+        if queue.is_idle() {
+            self.by_key.remove(key);
+        } else if !queue.puts.is_empty() && !queue.loading && queue.open.is_empty() {
+            queue.loading = true;
+            let ticket = cx.pending.load(LoadFor::Mint(key.clone()));
+            cx.emit(Output::Load { ticket, key: key.clone() });
+        }
+    }
+
+    /// Ends the wait for an operation of the last round; `is_over` if nothing more comes of it.
+    pub(crate) fn pass_turn(
+        &mut self,
+        cx: &mut Cx,
+        id: OperationId,
+        key: &PlacedKey,
+        is_over: bool,
+    ) {
+        let Some(queue) = self.by_key.get_mut(key) else { return };
+        queue.open.retain(|open| *open != id);
+        if is_over {
+            queue.last.retain(|last| *last != id);
+        }
+        self.begin_round(cx, key);
+    }
+}
+
 /// Puts of one round that want the same of the replicas.
 pub(super) struct Group {
     n: u8,
@@ -91,7 +155,7 @@ impl Operations {
     /// Adds a put to its key's queue; refuses it if the queue is full.
     pub(super) fn coordinate_put(&mut self, cx: &mut Cx, put: WaitingPut) {
         let (key, bytes) = (put.key.clone(), put.bytes());
-        let queue = self.minting.entry(key.clone()).or_default();
+        let queue = self.queues.at(&key);
         if !queue.puts.is_empty()
             && (queue.puts.len() >= QUEUE_PUTS || queue.bytes + bytes > QUEUE_BYTES)
         {
@@ -109,46 +173,18 @@ impl Operations {
         cx.count(Counter::Puts);
         self.by_id.insert(id, Operation::Waiting(Box::new(put)));
         self.drive(cx, id);
-        self.begin_round(cx, &key);
+        self.queues.begin_round(cx, &key);
     }
 
     /// Removes a put that no longer waits from its queue.
     pub(super) fn leave_queue(&mut self, cx: &mut Cx, id: OperationId, put: &WaitingPut) {
-        if let Some(queue) = self.minting.get_mut(&put.key)
+        if let Some(queue) = self.queues.get(&put.key)
             && queue.puts.contains(&id)
         {
             queue.puts.retain(|other| *other != id);
             queue.bytes -= put.bytes();
-            self.begin_round(cx, &put.key);
+            self.queues.begin_round(cx, &put.key);
         }
-    }
-
-    /// Begins the next round of a key if puts wait and nothing is under way that they wait for.
-    pub(super) fn begin_round(&mut self, cx: &mut Cx, key: &PlacedKey) {
-        let Some(queue) = self.minting.get_mut(key) else { return };
-        if queue.is_idle() {
-            self.minting.remove(key);
-        } else if !queue.puts.is_empty() && !queue.loading && queue.open.is_empty() {
-            queue.loading = true;
-            let ticket = cx.pending.load(LoadFor::Mint(key.clone()));
-            cx.emit(Output::Load { ticket, key: key.clone() });
-        }
-    }
-
-    /// Ends the wait for an operation of the last round; `is_over` if nothing more comes of it.
-    pub(super) fn pass_turn(
-        &mut self,
-        cx: &mut Cx,
-        id: OperationId,
-        key: &PlacedKey,
-        is_over: bool,
-    ) {
-        let Some(queue) = self.minting.get_mut(key) else { return };
-        queue.open.retain(|open| *open != id);
-        if is_over {
-            queue.last.retain(|last| *last != id);
-        }
-        self.begin_round(cx, key);
     }
 
     /// Mints every put that waited for the key's record, in order, each on top of those before it that are kept in the
@@ -159,7 +195,7 @@ impl Operations {
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
-        let base = self.minting.get_mut(key).and_then(|queue| queue.base.take());
+        let base = self.queues.get(key).and_then(|queue| queue.base.take());
         match (cx.noticed(key, result), base) {
             (Ok(own), Some(base)) => {
                 let (holding, last) = base.under(own);
@@ -178,15 +214,14 @@ impl Operations {
         holding: &Result<Holding, StorageFault>,
         last: Option<OperationId>,
     ) {
-        let Some(queue) = self.minting.get_mut(key) else { return };
+        let Some(queue) = self.queues.get(key) else { return };
         queue.loading = false;
         let puts = queue.take_up_to(last);
         let mut places: Vec<(CoordinatorCopy, Held)> = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut freed_bytes = 0;
         for id in puts {
-            let Some(Operation::Waiting(put)) = self.by_id.remove(&id) else { continue };
-            self.cancel_timer(id);
+            let Some(Operation::Waiting(put)) = self.end(id) else { continue };
             freed_bytes += put.bytes();
             match holding {
                 Ok(holding) => self.mint_one(cx, *put, holding, (&mut places, &mut groups)),
@@ -195,7 +230,7 @@ impl Operations {
                 }
             }
         }
-        if let Some(queue) = self.minting.get_mut(key) {
+        if let Some(queue) = self.queues.get(key) {
             queue.bytes -= freed_bytes;
         }
         for group in groups {
@@ -208,7 +243,7 @@ impl Operations {
             let (stored, seen) = (held.stored(), held.record.clock().clone());
             self.send_round(cx, key, group, (stored, seen));
         }
-        self.begin_round(cx, key);
+        self.queues.begin_round(cx, key);
     }
 
     fn mint_one(
@@ -326,7 +361,7 @@ impl Operations {
         let holds_us = if is_large { SILENT_AFTER_US } else { 0 };
         self.retire(cx, key, &seen);
         let id = cx.pending.operation();
-        let queue = self.minting.entry(key.clone()).or_default();
+        let queue = self.queues.at(key);
         queue.open.push(id);
         queue.last.push(id);
         let operation = PutOperation {
@@ -346,7 +381,7 @@ impl Operations {
     /// Ends rounds that are answered and go on only for replicas that are behind: the record that is about to
     /// be sent has seen theirs, and goes to the same owners.
     fn retire(&mut self, cx: &mut Cx, key: &PlacedKey, seen: &VectorClock) {
-        let Some(queue) = self.minting.get_mut(key) else { return };
+        let Some(queue) = self.queues.get(key) else { return };
         let operations = &self.by_id;
         let is_outdone = |id: &OperationId| match operations.get(id) {
             Some(Operation::Put(put)) => put.is_answered() && seen.descends(&put.seen),
@@ -357,8 +392,7 @@ impl Operations {
         queue.last.retain(|id| !outdone.contains(id));
         queue.open.retain(|id| !outdone.contains(id));
         for id in outdone {
-            self.by_id.remove(&id);
-            self.cancel_timer(id);
+            self.end(id);
             cx.pending.give_up_calls(id);
         }
     }

@@ -50,20 +50,9 @@ impl Operations {
         }
     }
 
-    /// Ends the queues' wait for rounds that were under way, since none of them goes on as it was.
-    pub(crate) fn forget_rounds(&mut self) {
-        self.minting.values_mut().for_each(super::queue::KeyQueue::forget_round);
-    }
-
-    /// Begins the next round of each key of which nothing is under way any more.
-    pub(crate) fn begin_rounds(&mut self, cx: &mut Cx) {
-        let keys: Vec<_> = self.minting.keys().cloned().collect();
-        keys.iter().for_each(|key| self.begin_round(cx, key));
-    }
-
     /// Refuses a put whose turn did not come in time, or for which storage did not answer: nothing was minted.
     pub(crate) fn give_up_waiting(&mut self, cx: &mut Cx, id: OperationId) {
-        if let Some(Operation::Waiting(put)) = self.by_id.remove(&id) {
+        if let Some(Operation::Waiting(put)) = self.end(id) {
             let message = "put: its turn among the puts of its key did not come before the timeout, or the \
                            coordinator's storage did not answer; nothing was done";
             let failure = Failure::new(ErrorCode::Timeout, message);

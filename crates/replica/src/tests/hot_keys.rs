@@ -215,10 +215,7 @@ fn a_replica_that_stands_still_does_not_make_a_coordinator_keep_every_record_it_
     cluster.run_for(6_000);
     assert_eq!(cluster.values(third, KEY, 1), ["49"], "and reaches everybody");
     assert_eq!(cluster.node(first).replica.operations(), 0);
-    assert!(
-        cluster.node(first).replica.operations.minting.is_empty(),
-        "nothing of the key is kept"
-    );
+    assert!(cluster.node(first).replica.operations.queues.is_empty(), "nothing of the key is kept");
 }
 
 #[test]
