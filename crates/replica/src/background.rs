@@ -5,22 +5,23 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::slice;
 
-use jedlik_antientropy::Exchange;
-use jedlik_hashing::{NodeId, Partition};
+use jedlik_hashing::Partition;
 use jedlik_membership::View;
-use jedlik_protocol::Incarnation;
 use jedlik_protocol::admin::{BackgroundReport, HintReport, RepairReport, WorkKind};
-use jedlik_protocol::peer::Vouching;
 
 use crate::Tuning;
-use crate::clashes::Clashes;
 use crate::collector::Collector;
-use crate::cx::Cx;
-use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob, With};
+use crate::cx::{Cx, Fact};
+use crate::exchange::PageRead;
+use crate::exchange_worker::JobKind;
+use crate::exchanges::Exchanges;
 use crate::hint_delivery::Hints;
+use crate::io::StorageFault;
+use crate::range::RangeResult;
 use crate::range_reads::RangeReads;
-use crate::repair::{Repairs, Turn};
+use crate::repair::Repairs;
 use crate::replica::Replica;
 use crate::schedule::Schedule;
 use crate::transfers::Transfers;
@@ -31,15 +32,11 @@ use crate::trees::Trees;
 pub(crate) struct Background {
     pub(crate) schedule: Schedule,
     pub(crate) hints: Hints,
-    pub(crate) trees: Trees,
+    pub(crate) exchanges: Exchanges,
     pub(crate) repairs: Repairs,
     pub(crate) transfers: Transfers,
     pub(crate) range_reads: RangeReads,
-    pub(crate) clashes: Clashes,
-    /// Number of exchanges begun so far; each is named by its number.
-    pub(crate) exchanges: u64,
     pub(crate) collector: Collector,
-    pub(crate) tuning: Tuning,
 }
 
 impl Background {
@@ -47,14 +44,11 @@ impl Background {
         Self {
             schedule: Schedule::new(tuning.budget),
             hints: Hints::new(),
-            trees: Trees::default(),
+            exchanges: Exchanges::default(),
             repairs: Repairs::default(),
             transfers: Transfers::default(),
             range_reads: RangeReads::default(),
-            clashes: Clashes::default(),
-            exchanges: 0,
             collector: Collector::new(tuning.collect_after_us()),
-            tuning,
         }
     }
 
@@ -85,69 +79,13 @@ impl Background {
         self.schedule.turns().any(waits)
     }
 
-    fn workers(&mut self) -> impl Iterator<Item = &mut ExchangeWorker> {
-        core::iter::once(&mut self.repairs.worker).chain(&mut self.transfers.workers)
-    }
-
-    /// Returns the worker that runs the exchange of this number.
-    pub(crate) fn worker(&mut self, exchange: u64) -> Option<&ExchangeWorker> {
-        self.workers().find(|worker| worker.runs(exchange)).map(|worker| &*worker)
-    }
-
-    /// Returns the exchange of this number while it is under way.
-    pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
-        self.workers().find_map(|worker| worker.exchange(wanted))
-    }
-
-    /// Plans to read a partition's tree soon, since another node waits for it. A node that owns the partition
-    /// only under a layout in between takes nothing over, so that only the next round would read it.
-    pub(crate) fn read_soon(&mut self, partition: Partition) {
-        if self.trees.keeps(partition) && !self.workers().any(|worker| worker.is_at(partition)) {
-            let kind = JobKind::Compare { with: With::Later, scrub: false };
-            self.repairs.add(Turn::First, core::iter::once(PartitionJob { partition, kind }));
-        }
-    }
-
-    /// Notes whether the peer of an exchange has a vote.
-    pub(crate) fn vote(&mut self, exchange: u64, told: Option<(Incarnation, Vouching)>) {
-        self.workers().for_each(|worker| worker.vote(exchange, told));
-    }
-
-    /// Ends an exchange whose peer has to read its records first.
-    pub(crate) fn put_off(&mut self, exchange: u64) {
-        self.workers().for_each(|worker| worker.put_off(exchange));
-    }
-
-    /// Notes that a page of a partition's records has been taken in.
-    pub(crate) fn page_read(&mut self, partition: Partition) {
-        let reading = self.workers().find(|worker| worker.reads(partition).is_some());
-        if let Some(worker) = reading {
-            worker.page_read();
-        }
-    }
-
-    /// Notes that a page could not be read: the job is repeated later.
-    pub(crate) fn page_failed(&mut self, now_us: u64, partition: Partition) {
-        if let Some(job) = self.repairs.worker.reads(partition) {
-            return self.repairs.page_failed(now_us, job);
-        }
-        let worker =
-            self.transfers.workers.iter_mut().find(|worker| worker.reads(partition).is_some());
-        if let Some(worker) = worker
-            && let Some(job) = worker.job()
-        {
-            worker.clear();
-            self.transfers.rest(now_us, job);
-        }
-    }
-
     /// Does what is due before steps are taken: hints that are tried again, and the next round of comparisons.
     pub(crate) fn begin_turn(&mut self, cx: &mut Cx) {
         let now_us = cx.now.mono_us;
         self.hints.handle_timeout(cx);
         if self.repairs.due_us() <= now_us {
-            let Self { repairs, transfers, trees, tuning, .. } = self;
-            repairs.plan(now_us, &transfers.owned, trees, tuning);
+            let Self { repairs, transfers, exchanges, .. } = self;
+            repairs.plan(now_us, &transfers.owned, &exchanges.trees, &cx.config.tuning);
         }
     }
 
@@ -160,15 +98,18 @@ impl Background {
 
     /// Takes a step of the first kind of work that has one; returns false if none has.
     fn take_step(&mut self, cx: &mut Cx, view: &Arc<View>) -> bool {
-        for kind in self.schedule.turns() {
+        let Self { schedule, hints, exchanges, repairs, transfers, range_reads, collector } = self;
+        for kind in schedule.turns() {
             let taken = match kind {
-                WorkKind::Handoff => self.hints.step(cx, &self.clashes),
-                WorkKind::Repair => self.repair_next(cx, view),
-                WorkKind::Collection => self.collector.next(cx),
-                WorkKind::Transfer => self.serve_next(cx, view) || self.transfer_next(cx, view),
+                WorkKind::Handoff => hints.step(cx, &exchanges.clashes),
+                WorkKind::Repair => repairs.step(cx, exchanges, view),
+                WorkKind::Collection => collector.next(cx),
+                WorkKind::Transfer => {
+                    range_reads.step(cx, view) || transfers.step(cx, exchanges, view)
+                }
             };
             if taken {
-                self.schedule.took(cx.now.mono_us, kind);
+                schedule.took(cx.now.mono_us, kind);
                 return true;
             }
         }
@@ -183,34 +124,54 @@ impl Background {
         };
         let recounted = before.is_some_and(|before| counts(before) != counts(view));
         if recounted {
-            self.trees.distrust();
+            self.exchanges.trees.distrust();
         }
-        self.follow_layouts(cx, before, view);
+        self.transfers.follow_layouts(cx, &mut self.exchanges.trees, before, view);
         // Partitions that move are compared on their way; the others have their turn in the rounds.
         if before.is_none() || recounted {
-            self.repairs.restart();
+            self.repairs.restart(cx);
         }
     }
 
-    /// Plans comparisons with a node that is back, to find soon what it missed.
-    fn compare_with(&mut self, node: NodeId, view: &View) {
-        let most = view.replica_counts().last().copied().unwrap_or(0);
-        let shared = |partition: &Partition| view.owners(*partition, most).contains(&node);
-        let kind = JobKind::Compare { with: With::One(node), scrub: false };
-        let job = |partition| PartitionJob { partition, kind };
-        let owned = self.transfers.owned.iter().copied();
-        let owned: Vec<_> = owned.filter(shared).map(job).collect();
-        self.repairs.add(Turn::First, owned.into_iter());
+    /// Takes a page of a reading, and deals with the damage that it shows.
+    pub(crate) fn handle_reading(
+        &mut self,
+        cx: &mut Cx,
+        (partition, reading): (Partition, u64),
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = cx.view.clone() else { return };
+        let Self { exchanges, transfers, .. } = self;
+        let read = exchanges.handle_reading(cx, &view, (partition, reading), result);
+        let Some(PageRead { damaged, ended }) = read else { return };
+        transfers.notice_damaged_surplus(&view, &damaged);
+        if ended {
+            transfers.discard_unmended(cx, (&mut exchanges.trees, &view), partition);
+        }
     }
 
-    /// Plans to read and compare partitions, as an admin asks.
-    pub(crate) fn handle_repair(&mut self, partition: Option<Partition>) {
-        let wanted = |owned: &Partition| partition.is_none_or(|partition| partition == *owned);
-        let kind = JobKind::Compare { with: With::All, scrub: true };
-        let job = |partition| PartitionJob { partition, kind };
-        let owned = self.transfers.owned.iter().copied();
-        let owned: Vec<_> = owned.filter(wanted).map(job).collect();
-        self.repairs.add(Turn::First, owned.into_iter());
+    /// Tells the parts that a fact is about.
+    pub(crate) fn hear(&mut self, now_us: u64, fact: Fact) {
+        let Self { schedule, exchanges, repairs, transfers, collector, .. } = self;
+        match fact {
+            Fact::Answered { kind, started_us } => schedule.observe(now_us, kind, started_us),
+            Fact::Weighed { kind, steps } => schedule.charge(now_us, kind, steps),
+            Fact::MayBeForgotten { key, due_us } => collector.notice(&key, due_us),
+            Fact::Damaged(key) => exchanges.trees.note_damage(slice::from_ref(&key)),
+            Fact::Received { partition, records, bytes } => {
+                transfers.count_received(partition, records, bytes);
+            }
+            Fact::Sent { records, bytes } => transfers.count_sent(records, bytes),
+            Fact::Wanted(partition) => repairs.read_soon(partition),
+            Fact::NotRead(job) if matches!(job.kind, JobKind::Compare { .. }) => {
+                repairs.handle_not_read(now_us, job);
+            }
+            Fact::NotRead(job) => {
+                transfers.left(job);
+                transfers.rest(now_us, job);
+            }
+            Fact::GivenUp(job) => exchanges.give_up(job),
+        }
     }
 }
 
@@ -224,7 +185,7 @@ impl Replica {
             return;
         }
         let before = before.filter(|before| before.layout_version() > 0);
-        self.background.follow_votes(&mut self.cx, before.as_deref(), view);
+        self.background.transfers.follow_votes(&mut self.cx, before.as_deref(), view);
         self.background.hints.release_hints_for_others(&mut self.cx, view);
         let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
         if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
@@ -236,8 +197,9 @@ impl Replica {
         let Some(before) = before else { return };
         let back = view.members().map(|member| member.node);
         let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
-        for node in back.collect::<Vec<_>>() {
-            self.background.compare_with(node, view);
+        let Background { repairs, transfers, .. } = &mut self.background;
+        for node in back {
+            repairs.compare_with(node, &transfers.owned, view);
         }
         self.background.transfers.wake_all();
     }
@@ -251,7 +213,7 @@ impl Replica {
     /// Returns the progress of this shard's repairs.
     #[must_use]
     pub fn repair_report(&self) -> RepairReport {
-        self.background.repairs.report(&self.background.trees)
+        self.background.repairs.report(&self.background.exchanges)
     }
 
     /// Returns the limits, the pace and the steps so far of this shard's background work.
@@ -263,12 +225,12 @@ impl Replica {
     /// Returns the encoded hash trees, to be kept over a clean stop for the next [`Replica`] of this shard.
     #[must_use]
     pub fn trees(&self) -> Vec<u8> {
-        self.background.trees.encode()
+        self.background.exchanges.trees.encode()
     }
 
     /// Restores the trees that were kept over a clean stop; to be called before anything else. Bytes that
     /// can't be decoded are ignored, and the records are read instead.
     pub fn restore_trees(&mut self, bytes: &[u8]) {
-        self.background.trees = Trees::decode(bytes);
+        self.background.exchanges.trees = Trees::decode(bytes);
     }
 }

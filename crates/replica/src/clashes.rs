@@ -9,8 +9,8 @@ use alloc::collections::BTreeMap;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, Key, Now};
 
-use crate::background::Background;
 use crate::cx::Cx;
+use crate::exchanges::Exchanges;
 use crate::io::StorageFault;
 use crate::replica::Replica;
 
@@ -93,11 +93,11 @@ impl Replica {
     /// Returns the number of keys whose record here and another node's exceed the largest size together.
     #[must_use]
     pub fn clashing_records(&self, now: Now) -> u64 {
-        self.background.clashes.count(now.mono_us)
+        self.background.exchanges.clashes.count(now.mono_us)
     }
 }
 
-impl Background {
+impl Exchanges {
     /// Tells the exchange that storage has taken a pulled record, and what this node holds of the key now.
     pub(crate) fn handle_merged(&mut self, id: u64, key: &Key, own: Option<Digest>, pair: Pair) {
         let Some(theirs) = pair.theirs else { return };

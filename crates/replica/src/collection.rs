@@ -170,7 +170,8 @@ impl Cx {
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
                     // A record that is merged once more is synced with all that came before it.
-                    let ticket = self.pending.apply(ApplyFor::ServeSynced { reply });
+                    let response = PeerResponse::Compared(Comparison::Same);
+                    let ticket = self.pending.apply(ApplyFor::Serve { reply, response });
                     let record = StoredRecord { local: None, record: stored.record };
                     let durability = Durability::Synced;
                     return self.emit(Output::Apply { ticket, key, record, durability });
@@ -197,7 +198,8 @@ impl Cx {
                 let Some(by) = revised else {
                     return self.answer_peer(reply, PeerResponse::Revised(false));
                 };
-                let ticket = self.pending.apply(ApplyFor::ServeRevised { reply });
+                let response = PeerResponse::Revised(true);
+                let ticket = self.pending.apply(ApplyFor::Serve { reply, response });
                 self.emit(Output::Revise { ticket, key, expected, by });
             }
             Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),

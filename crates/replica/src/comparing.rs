@@ -11,15 +11,15 @@ use jedlik_protocol::PlacedKey;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{DigestPage, PeerResponse};
 
-use crate::background::Background;
-use crate::cx::Cx;
+use crate::cx::{Cx, Fact};
 use crate::exchange::digests;
+use crate::exchanges::Exchanges;
 use crate::io::{Output, StorageFault};
 use crate::range::{RangeRequest, RangeResult};
 use crate::reasons::PageFor;
 use crate::scan::mark;
 
-impl Background {
+impl Exchanges {
     /// Answers with the hashes of a tree's branch, unless they are the ones that the peer has.
     pub(crate) fn serve_hashes(
         &mut self,
@@ -39,7 +39,7 @@ impl Background {
                 }
             }
             None => {
-                self.read_soon(partition);
+                self.read_soon(cx, partition);
                 let message = format!("the tree of partition {partition} is still being read");
                 PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
             }
@@ -68,10 +68,19 @@ impl Background {
         cx.answer_compared(reply, response, synced);
     }
 
+    /// Has a partition's tree read soon, since another node waits for it. A node that owns the partition only under a
+    /// layout in between takes nothing over, so that only the next round would read it.
+    fn read_soon(&self, cx: &mut Cx, partition: Partition) {
+        if self.trees.keeps(partition) && !self.is_at(partition) {
+            cx.tell(Fact::Wanted(partition));
+        }
+    }
+}
+
+impl Cx {
     /// Reads a page of the records in neighbouring leaves.
     pub(crate) fn serve_leaves(
         &mut self,
-        cx: &mut Cx,
         view: &View,
         ticket: PageFor,
         (partition, first_leaf, last_leaf): (Partition, u16, u16),
@@ -80,8 +89,8 @@ impl Background {
     ) {
         let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
         let span = Some((range(first_leaf).0, range(last_leaf).1));
-        let ticket = cx.pending.page(ticket);
+        let ticket = self.pending.page(ticket);
         let range = RangeRequest::stored(partition, span, after, limit);
-        cx.emit(Output::Range { ticket, range });
+        self.emit(Output::Range { ticket, range });
     }
 }

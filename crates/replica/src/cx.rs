@@ -10,6 +10,7 @@ use jedlik_coordinator::ListedNode;
 use jedlik_handoff::Foreground;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
+use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -19,6 +20,7 @@ use rand_core::SeedableRng;
 
 use crate::Counter;
 use crate::config::Config;
+use crate::exchange_worker::PartitionJob;
 use crate::io::{Holding, Output, StorageFault};
 use crate::message_age::MessageAge;
 use crate::patience::answer_limit_us;
@@ -38,6 +40,18 @@ pub(crate) enum Fact {
     MayBeForgotten { key: PlacedKey, due_us: u64 },
     /// The record of a key can't be read.
     Damaged(PlacedKey),
+    /// Records of a partition have come from an exchange.
+    Received { partition: Partition, records: usize, bytes: usize },
+    /// Records of a partition that moves were sent to its new owner.
+    Sent { records: u64, bytes: u64 },
+    /// Background work weighs so many steps beyond the one that it was granted as.
+    Weighed { kind: WorkKind, steps: u32 },
+    /// A peer waits for the tree of this partition, which is not whole.
+    Wanted(Partition),
+    /// A page of the partition could not be read, and its job was left.
+    NotRead(PartitionJob),
+    /// A job is not to be done any more.
+    GivenUp(PartitionJob),
 }
 
 /// State that every part of a replica works with.
@@ -206,5 +220,45 @@ impl Cx {
 
     pub(crate) fn emit(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+}
+
+#[cfg(test)]
+impl Cx {
+    /// Creates the context of a node without a view.
+    pub(crate) fn for_tests() -> Self {
+        use jedlik_handoff::BudgetSettings;
+        use jedlik_protocol::{ClusterId, Incarnation};
+
+        use crate::config::{ShardPast, Tuning};
+
+        let budget = BudgetSettings { limit_per_s: 100, slowdown_percent: 150, floor_per_s: 10 };
+        Self::new(Config {
+            me: NodeId(1),
+            cluster: ClusterId(1),
+            incarnation: Incarnation(1),
+            random_seed: [1; 32],
+            shard: 0,
+            shards: 1,
+            clock_start: 1,
+            tuning: Tuning {
+                message_life_us: 10_000_000,
+                exchange_interval_us: 60_000_000,
+                scrub_interval_us: 600_000_000,
+                budget,
+            },
+            past: ShardPast::Continuous,
+            votes: None,
+        })
+    }
+
+    /// Returns the jobs that were given up since they were last asked for, and drops all other facts.
+    pub(crate) fn given_up(&mut self) -> Vec<PartitionJob> {
+        let facts = core::iter::from_fn(|| self.next_fact());
+        let jobs = facts.filter_map(|fact| match fact {
+            Fact::GivenUp(job) => Some(job),
+            _ => None,
+        });
+        jobs.collect()
     }
 }

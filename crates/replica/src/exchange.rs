@@ -1,6 +1,6 @@
-//! Trees read from records, and exchanges carried out (paper 4.7).
+//! Pages of readings and answers to exchanges, taken in (paper 4.7).
 //!
-//! Invariant: what an exchange brings is merged, never put in place of what is there.
+//! Invariant: a record of another partition than the exchange's is not merged.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,10 +16,9 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey, StoredR
 use jedlik_vclock::{ClockEntry, VectorClock};
 
 use crate::Counter;
-use crate::background::Background;
 use crate::clashes::Pair;
-use crate::cx::Cx;
-use crate::exchange_worker::WorkerStep;
+use crate::cx::{Cx, Fact};
+use crate::exchanges::Exchanges;
 use crate::io::{Holding, Output, RecordMeta, StorageFault};
 use crate::pending::{ExchangeStep, PeerCall, Purpose};
 use crate::range::{RangeRequest, RangeResult};
@@ -46,44 +45,32 @@ pub(crate) struct Listing {
     digests: Vec<(Key, DigestEntry)>,
 }
 
-impl Background {
-    /// Takes the next step of reading or comparing; returns false if there is none now.
-    pub(crate) fn repair_next(&mut self, cx: &mut Cx, view: &View) -> bool {
-        let Self { repairs, transfers, trees, exchanges, .. } = self;
-        let around = (transfers.workers.as_slice(), view);
-        let Some(step) = repairs.step(cx.now.mono_us, trees, exchanges, around) else {
-            return false;
-        };
-        match step {
-            WorkerStep::ReadPage { partition, reading, after } => {
-                self.read_page(cx, partition, reading, after);
-            }
-            WorkerStep::Exchange { id, peer, partition, n, output } => {
-                self.exchange_step(cx, (id, peer), (partition, n), output);
-            }
-            WorkerStep::AskVote { .. }
-            | WorkerStep::Choose(_)
-            | WorkerStep::Ended(_)
-            | WorkerStep::Done { .. } => {}
-        }
-        true
-    }
+/// Page of a reading that was taken in.
+#[derive(Debug)]
+pub(crate) struct PageRead {
+    /// Keys of records that can't be read.
+    pub(crate) damaged: Vec<PlacedKey>,
+    /// Whether it was the last page.
+    pub(crate) ended: bool,
+}
 
+impl Cx {
     /// Reads the next page of a partition whose tree is being made.
     pub(crate) fn read_page(
         &mut self,
-        cx: &mut Cx,
         partition: Partition,
         reading: u64,
         after: Option<PlacedKey>,
     ) {
-        let ticket = cx.pending.page(PageFor::Reading { partition, reading });
-        let limit = READING_RECORDS;
-        let range = RangeRequest::stored(partition, None, after, limit);
-        cx.emit(Output::Range { ticket, range });
+        let ticket = self.pending.page(PageFor::Reading { partition, reading });
+        let range = RangeRequest::stored(partition, None, after, READING_RECORDS);
+        self.emit(Output::Range { ticket, range });
     }
+}
 
-    pub(crate) fn exchange_step(
+impl Exchanges {
+    /// Carries out one step of an exchange.
+    pub(crate) fn carry_out(
         &mut self,
         cx: &mut Cx,
         (id, peer): (u64, NodeId),
@@ -134,41 +121,43 @@ impl Background {
         cx.call(peer, Purpose::Exchange { id, step }, request);
     }
 
-    /// Takes a page of a reading: its digests go into the tree, and records that may be forgotten are noticed.
+    /// Takes a page of a reading: its digests go into the tree, and records that may be forgotten are noticed. Returns
+    /// what the page means for others; nothing if the reading is not under way any more.
     pub(crate) fn handle_reading(
         &mut self,
         cx: &mut Cx,
+        view: &View,
         (partition, reading): (Partition, u64),
         result: Result<RangeResult, StorageFault>,
-    ) {
-        let Some(view) = cx.view.clone() else { return };
+    ) -> Option<PageRead> {
         if self.trees.reading(partition).is_none_or(|(number, _)| number != reading) {
-            return;
+            return None;
         }
-        let Ok(page) = result else { return self.page_failed(cx.now.mono_us, partition) };
-        let damaged = page.damaged.len() as u64;
-        self.repairs.report_mut().damaged += damaged;
+        let Ok(page) = result else {
+            if let Some(job) = self.page_failed(partition) {
+                cx.tell(Fact::NotRead(job));
+            }
+            return None;
+        };
+        let found = page.damaged.len() as u64;
+        self.counts.damaged += found;
         self.trees.note_damage(&page.damaged);
-        for _ in 0..damaged {
+        for _ in 0..found {
             cx.count(Counter::DamagedRecords);
         }
-        self.notice_damaged_surplus(&view, &page.damaged);
         for (key, stored) in &page.records {
-            cx.notice_dead(key, &stored.record, &view);
+            cx.notice_dead(key, &stored.record, view);
         }
         let changes = page.records.iter().map(|(key, stored)| {
             let n = view.bucket(key.key.bucket()).n;
             TreeChange::new(view.partitions(), key, n, None, Some(meta(&stored.record)))
         });
         let ended = page.until.is_none();
-        let trees = &mut self.trees;
-        if trees.read(cx.now.mono_us, partition, changes, page.until) {
-            self.repairs.report_mut().trees_corrected += 1;
+        if self.trees.read(cx.now.mono_us, partition, changes, page.until) {
+            self.counts.trees_corrected += 1;
         }
         self.page_read(partition);
-        if ended {
-            self.discard_unmended(cx, &view, partition);
-        }
+        Some(PageRead { damaged: page.damaged, ended })
     }
 
     fn list(&mut self, cx: &mut Cx, listing: Listing) {
@@ -224,23 +213,21 @@ impl Background {
         let Some(exchange) = self.exchange(id) else { return };
         let bytes = record.bytes().len() as u64;
         if exchange.direction() == Direction::Push {
-            let transferred = &mut self.transfers.transferred;
-            transferred.sent_records += 1;
-            transferred.sent_bytes += bytes;
+            cx.tell(Fact::Sent { records: 1, bytes });
         }
-        self.repairs.report_mut().bytes += bytes;
+        self.counts.bytes += bytes;
         let step = ExchangeStep::Push { key: key.clone(), pair };
         let request = PeerRequest::Deliver { key, record };
         cx.call(peer, Purpose::Exchange { id, step }, request);
     }
 
-    /// Gives an exchange the peer's answer to a step.
-    pub(crate) fn handle_exchange_answer(
+    /// Gives an exchange the peer's answer to a step. `is_inbound` says which partitions are on their way to this node.
+    pub(crate) fn handle_answer(
         &mut self,
         cx: &mut Cx,
-        id: u64,
-        step: ExchangeStep,
+        (id, step): (u64, ExchangeStep),
         response: PeerResponse,
+        is_inbound: impl Fn(Partition) -> bool,
     ) {
         let Some(view) = &cx.view else { return };
         let (cluster, partitions) = (cx.config.cluster, view.partitions());
@@ -277,7 +264,8 @@ impl Background {
             }
             (ExchangeStep::Pull { key, known }, PeerResponse::Read(Some(record))) => {
                 bytes = record.bytes().len();
-                self.merge_pulled(cx, (id, key), known, record);
+                let durability = pulled_durability(is_inbound(exchange.partition()));
+                self.merge_pulled(cx, (id, key), known, record, durability);
             }
             (ExchangeStep::Pull { key, .. }, PeerResponse::Read(None)) => {
                 exchange.handle_gone(&key);
@@ -300,13 +288,13 @@ impl Background {
             }
             _ => exchange.handle_failure(),
         }
-        self.repairs.report_mut().bytes += bytes as u64;
+        self.counts.bytes += bytes as u64;
     }
 
     /// Handles a call of an exchange that will not be answered.
-    pub(crate) fn handle_exchange_lost(&mut self, id: u64, call: &PeerCall) {
+    pub(crate) fn handle_lost(&mut self, id: u64, call: &PeerCall) {
         if matches!(call.purpose, Purpose::Exchange { step: ExchangeStep::Vote, .. }) {
-            return self.vote(id, None);
+            return self.handle_vote(id, None);
         }
         let Some(exchange) = self.exchange(id) else { return };
         match &call.purpose {
@@ -324,6 +312,7 @@ impl Background {
         (id, key): (u64, Key),
         known: Option<Digest>,
         record: EncodedRecord,
+        durability: Durability,
     ) {
         let Some(view) = cx.view.clone() else { return };
         let placed = PlacedKey::new(cx.config.cluster, view.partitions(), key.clone());
@@ -331,11 +320,12 @@ impl Background {
         let theirs = record.digest();
         let pair = Pair { mine: known, theirs: Some(theirs) };
         let ticket = cx.pending.apply(ApplyFor::Pulled { id, key, pair });
-        self.transfers.count_received(placed.partition, 1, record.bytes().len());
+        cx.tell(Fact::Received {
+            partition: placed.partition,
+            records: 1,
+            bytes: record.bytes().len(),
+        });
         let record = StoredRecord { local: None, record };
-        // A node that says that it is ready has all of the partition on disk, whichever comparison brought it.
-        let is_inbound = self.transfers.inbound.contains_key(&placed.partition);
-        let durability = if is_inbound { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
                 let by = Revision::Record(record);
@@ -344,6 +334,12 @@ impl Background {
             None => cx.emit(Output::Apply { ticket, key: placed, record, durability }),
         }
     }
+}
+
+/// Returns the durability of a record that was pulled: a node that says that it is ready for a partition has all of it
+/// on disk, whichever comparison brought it.
+fn pulled_durability(is_inbound: bool) -> Durability {
+    if is_inbound { Durability::Synced } else { Durability::Written }
 }
 
 /// Returns the answer with a refilling peer's record in place of its doubt: here it is as good as another's,

@@ -63,9 +63,18 @@ pub(crate) enum WorkerStep {
     Exchange { id: u64, peer: NodeId, partition: Partition, n: u8, output: ExchangeOutput },
     /// One exchange of the job is over.
     Ended(Ended),
-    /// The whole job is over. `whole`: every exchange came to its end. `changes`: the partition's count of
-    /// changes when the exchanges began.
-    Done { job: PartitionJob, whole: bool, changes: u64 },
+    /// The whole job is over.
+    Done(Done),
+}
+
+/// End of a whole job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    pub(crate) job: PartitionJob,
+    /// Whether every exchange came to its end.
+    pub(crate) whole: bool,
+    /// Number of changes of the partition when the exchanges began.
+    pub(crate) changes: u64,
 }
 
 /// Result of one exchange.
@@ -190,7 +199,7 @@ impl ExchangeWorker {
             }
             WorkerStage::Comparing(comparing) => {
                 let step = comparing.step(trees, exchanges);
-                if matches!(step, Some(WorkerStep::Done { .. })) {
+                if matches!(step, Some(WorkerStep::Done(_))) {
                     self.stage = WorkerStage::Idle;
                 }
                 step
@@ -205,12 +214,9 @@ impl ExchangeWorker {
         }
     }
 
-    /// Returns the job if it waits for a page of this partition.
-    pub(crate) fn reads(&self, wanted: Partition) -> Option<PartitionJob> {
-        match self.stage {
-            WorkerStage::Reading { job, asked: true } if job.partition == wanted => Some(job),
-            _ => None,
-        }
+    /// Returns whether the worker waits for a page of this partition.
+    pub(crate) fn reads(&self, wanted: Partition) -> bool {
+        matches!(self.stage, WorkerStage::Reading { job, asked: true } if job.partition == wanted)
     }
 
     /// Returns whether the exchange of this number is under way.
@@ -332,7 +338,7 @@ impl Comparing {
             self.running = Some(Box::new(running));
             return self.step(trees, exchanges);
         }
-        Some(WorkerStep::Done { job, whole: self.whole, changes: self.changes })
+        Some(WorkerStep::Done(Done { job, whole: self.whole, changes: self.changes }))
     }
 }
 

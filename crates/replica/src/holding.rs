@@ -48,7 +48,7 @@ impl Cx {
         if !synced || planted::on(Bug::DroppedBeforeSync) {
             return self.answer_peer(reply, response);
         }
-        let ticket = self.pending.apply(ApplyFor::ServeRested { reply, response });
+        let ticket = self.pending.apply(ApplyFor::Serve { reply, response });
         self.emit(Output::Sync { ticket });
     }
 }

@@ -12,18 +12,18 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::LayoutId;
 
-use crate::background::Background;
 use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::reasons::ApplyFor;
+use crate::transfers::Transfers;
 
-impl Background {
+impl Transfers {
     /// Begins to take over the partitions that are to be owned. Where nothing moves, this node is ready at once.
     pub(crate) fn begin_inbound(&mut self, cx: &mut Cx, view: &View, to_own: &BTreeSet<Partition>) {
         let said = view.ready_of(cx.config.me);
         let layout = view.layout_id();
-        let begun = &self.transfers.inbound;
+        let begun = &self.inbound;
         let open = to_own
             .iter()
             .copied()
@@ -41,7 +41,7 @@ impl Background {
             }
         }
         for partition in first.into_iter().chain(later) {
-            self.transfers.add_inbound(partition);
+            self.add_inbound(partition);
         }
     }
 
@@ -51,7 +51,7 @@ impl Background {
         view: &View,
         partition: Partition,
     ) -> Option<InboundStatus> {
-        let transfer = self.transfers.inbound.get(&partition)?;
+        let transfer = self.inbound.get(&partition)?;
         Some(transfer.status(cx.config.me, &cx.old_sets(view, partition)))
     }
 
@@ -87,11 +87,11 @@ impl Background {
         match self.inbound_status(cx, &view, partition) {
             None => {}
             Some(InboundStatus::Ready) if result.is_ok() => {
-                self.transfers.end_inbound(partition);
+                self.end_inbound(cx, partition);
                 self.vote_where_inbound(cx, &view, partition);
                 cx.emit(Output::Ready { layout, partition });
             }
-            Some(_) => self.transfers.rest(cx.now.mono_us, job),
+            Some(_) => self.rest(cx.now.mono_us, job),
         }
     }
 }

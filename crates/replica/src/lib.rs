@@ -22,6 +22,7 @@ mod departure;
 mod disputes;
 mod exchange;
 mod exchange_worker;
+mod exchanges;
 mod explain;
 mod forward;
 mod get;

@@ -40,7 +40,7 @@ pub(crate) enum Operation {
     Explain(Box<ExplainOperation>),
 }
 
-/// What becomes of an operation whose effects have been carried out.
+/// Further course of an operation whose effects have been carried out.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// It waits for answers, and is driven again at this time, in microseconds, if there is one.

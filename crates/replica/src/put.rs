@@ -4,6 +4,7 @@ mod base;
 mod operation;
 mod queue;
 mod restarted;
+mod round;
 
 use alloc::format;
 use alloc::vec::Vec;

@@ -15,8 +15,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
 use jedlik_protocol::peer::{Page, PeerResponse};
 
-use crate::background::Background;
-use crate::cx::Cx;
+use crate::cx::{Cx, Fact};
 use crate::io::StorageFault;
 use crate::patience::FETCH_LIMIT_US;
 use crate::range::RangeResult;
@@ -64,12 +63,10 @@ impl RangeReads {
     pub(crate) fn is_busy(&self) -> bool {
         !self.waiting.is_empty()
     }
-}
 
-impl Background {
     /// Has a page wait for its turn, or refuses it if too many wait.
     pub(crate) fn wait_to_serve(&mut self, cx: &mut Cx, wanted: RangeRead) {
-        let waiting = &mut self.range_reads.waiting;
+        let waiting = &mut self.waiting;
         while waiting.front().is_some_and(|(until_us, _)| *until_us <= cx.now.mono_us) {
             waiting.pop_front();
         }
@@ -82,40 +79,40 @@ impl Background {
     }
 
     /// Reads the next page whose asker still waits; returns false if there is none.
-    pub(crate) fn serve_next(&mut self, cx: &mut Cx, view: &View) -> bool {
-        while let Some((until_us, wanted)) = self.range_reads.waiting.pop_front() {
+    pub(crate) fn step(&mut self, cx: &mut Cx, view: &View) -> bool {
+        while let Some((until_us, wanted)) = self.waiting.pop_front() {
             if until_us > cx.now.mono_us {
                 let RangeRead { reply, n, leaves, after } = wanted;
                 let ticket = PageFor::ServeFetch { reply, n };
-                self.serve_leaves(cx, view, ticket, leaves, after, FETCH_PAGE_RECORDS);
+                cx.serve_leaves(view, ticket, leaves, after, FETCH_PAGE_RECORDS);
                 return true;
             }
         }
         false
     }
+}
 
+impl Cx {
     /// Answers a peer with the page that was read, and charges its weight.
     pub(crate) fn serve_fetch(
         &mut self,
-        cx: &mut Cx,
         (reply, n): (u64, u8),
         result: Result<RangeResult, StorageFault>,
     ) {
-        let Some(view) = cx.view.clone() else { return };
+        let Some(view) = self.view.clone() else { return };
         let response = match result {
             Ok(mut range) => {
                 range.records.retain(|(key, _)| view.bucket(key.key.bucket()).n == n);
                 let bytes =
                     range.records.iter().map(|(_, stored)| stored.record.bytes().len()).sum();
                 let steps = page_steps(range.records.len(), bytes);
-                self.schedule.charge(cx.now.mono_us, WorkKind::Transfer, steps);
-                let transferred = &mut self.transfers.transferred;
-                transferred.sent_records += range.records.len() as u64;
-                transferred.sent_bytes += bytes as u64;
+                self.tell(Fact::Weighed { kind: WorkKind::Transfer, steps });
+                let records = range.records.len() as u64;
+                self.tell(Fact::Sent { records, bytes: bytes as u64 });
                 PeerResponse::Page(wire_page(range))
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        cx.answer_peer(reply, response);
+        self.answer_peer(reply, response);
     }
 }

@@ -8,15 +8,15 @@ use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::peer::Page;
 use jedlik_protocol::{Durability, EncodedRecord, Key, PlacedKey, StoredRecord};
 
-use crate::background::Background;
-use crate::cx::Cx;
-use crate::exchange_worker::{ExchangeWorker, JobKind};
+use crate::cx::{Cx, Fact};
+use crate::exchange_worker::JobKind;
+use crate::exchanges::Exchanges;
 use crate::io::Output;
 use crate::pending::HoldFor;
 use crate::range_reads::page_steps;
 use crate::reasons::ApplyFor;
 
-impl Background {
+impl Exchanges {
     /// Merges the records of a fetched page and has them synced together.
     pub(crate) fn merge_page(&mut self, cx: &mut Cx, (id, first_leaf): (u64, u16), page: Page) {
         let Some(view) = cx.view.clone() else { return };
@@ -48,17 +48,17 @@ impl Background {
     }
 
     fn count_fetched(&mut self, cx: &mut Cx, id: u64, records: usize, bytes: usize) {
-        self.repairs.report_mut().bytes += bytes as u64;
-        let job = self.worker(id).and_then(ExchangeWorker::job);
+        self.counts.bytes += bytes as u64;
+        let job = self.job_of(id);
         let kind = match job.map(|job| job.kind) {
             Some(JobKind::Inbound | JobKind::Outbound | JobKind::Thin) => WorkKind::Transfer,
             Some(JobKind::Compare { .. } | JobKind::Refill) | None => WorkKind::Repair,
         };
         if let Some(job) = job {
-            self.transfers.count_received(job.partition, records, bytes);
+            cx.tell(Fact::Received { partition: job.partition, records, bytes });
         }
-        // The page was granted as one step; what it weighs is known only cx.now.
-        self.schedule.charge(cx.now.mono_us, kind, page_steps(records, bytes));
+        // The page was granted as one step; what it weighs is known only now.
+        cx.tell(Fact::Weighed { kind, steps: page_steps(records, bytes) });
     }
 
     /// Tells an exchange whether all records of a page are on disk.

@@ -47,16 +47,10 @@ pub(crate) enum ApplyFor {
     Put { caller: Caller, durability: Durability },
     /// One of several writes that are acknowledged together: hints of one record, or records of one page.
     Hold { group: u64 },
-    /// A peer's write, acknowledged to it.
-    ServeWrite { reply: u64 },
+    /// A peer gets this answer once the write, the removal or the sync is done.
+    Serve { reply: u64, response: PeerResponse },
     /// Synced write of a record that a peer delivered in the background.
     ServeDelivery { reply: u64 },
-    /// A peer's answer waits until all that it says is synced.
-    ServeRested { reply: u64, response: PeerResponse },
-    /// Sync of the record that a peer's collector asks about.
-    ServeSynced { reply: u64 },
-    /// Removal or pruning of a record that a peer's collector has this node forget.
-    ServeRevised { reply: u64 },
     /// Merge of a record that an exchange pulled.
     Pulled { id: u64, key: Key, pair: Pair },
     /// Sync of all that was merged for a partition that this node is to own under this layout.

@@ -16,14 +16,15 @@ use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, StoredRecord};
 
-use crate::background::Background;
-use crate::cx::Cx;
+use crate::cx::{Cx, Fact};
 use crate::io::Output;
 use crate::patience::FETCH_LIMIT_US;
 use crate::pending::{HoldFor, Purpose};
 use crate::range_reads::page_steps;
 use crate::reasons::ApplyFor;
 use crate::scan::mark;
+use crate::transfers::Transfers;
+use crate::trees::Trees;
 
 /// Most records that the copy is asked for at a time: each is a place of the disk to read.
 const AT_ONCE: usize = 32;
@@ -173,20 +174,26 @@ impl Recall {
     }
 }
 
-impl Background {
+impl Transfers {
     /// Notes that an earlier copy of this shard can be read.
     pub(crate) fn handle_copy_at_hand(&mut self) {
-        self.transfers.head_start.at_hand = true;
+        self.head_start.at_hand = true;
     }
 
     /// Begins to take from the copy what the first peer of a partition's comparison holds, unless that was
     /// done. Returns whether the comparison is to wait: it is repeated once the recall is over.
-    pub(crate) fn recall_first(&mut self, cx: &mut Cx, view: &View, partition: Partition) -> bool {
-        if !self.transfers.head_start.at_hand {
+    pub(crate) fn recall_first(
+        &mut self,
+        cx: &Cx,
+        trees: &mut Trees,
+        view: &View,
+        partition: Partition,
+    ) -> bool {
+        if !self.head_start.at_hand {
             return false;
         }
         let pairs = cx.refill_pairs(view, partition);
-        let head_start = &mut self.transfers.head_start;
+        let head_start = &mut self.head_start;
         if head_start.running.contains_key(&partition) {
             return true;
         }
@@ -196,13 +203,13 @@ impl Background {
             return false;
         }
         head_start.running.insert(partition, Recall::new(n, peer));
-        self.trees.keep(partition);
+        trees.keep(partition);
         true
     }
 
     /// Takes the next step with the copy; returns false if there is none now.
     pub(crate) fn recall_next(&mut self, cx: &mut Cx) -> bool {
-        let Some((partition, step)) = self.transfers.head_start.step(cx.now.mono_us) else {
+        let Some((partition, step)) = self.head_start.step(cx.now.mono_us) else {
             return false;
         };
         match step {
@@ -245,7 +252,7 @@ impl Background {
             .into_iter()
             .map(|(key, entry)| (PlacedKey::new(cluster, partitions, key), entry.digest));
         let wanted: VecDeque<_> = placed.collect();
-        let head_start = &mut self.transfers.head_start;
+        let head_start = &mut self.head_start;
         let Some(recall) = head_start.running.get_mut(&partition) else { return };
         // A record of another partition would be merged by a shard that does not own it.
         let is_inside = wanted.iter().all(|(key, _)| key.partition == partition);
@@ -263,7 +270,7 @@ impl Background {
         else {
             return;
         };
-        let head_start = &mut self.transfers.head_start;
+        let head_start = &mut self.head_start;
         // The copy was left meanwhile.
         let Some(recall) = head_start.running.get_mut(&partition) else { return };
         if !recall.is_fresh(cx.now.mono_us) {
@@ -275,7 +282,8 @@ impl Background {
         head_start.asked += looked as u64;
         head_start.found += records.len() as u64;
         let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
-        self.schedule.charge(cx.now.mono_us, WorkKind::Repair, page_steps(records.len(), bytes));
+        let steps = page_steps(records.len(), bytes);
+        cx.tell(Fact::Weighed { kind: WorkKind::Repair, steps });
         if records.is_empty() {
             return self.handle_recall_merged(cx, partition, true);
         }
@@ -290,7 +298,7 @@ impl Background {
 
     /// Goes on once the records of the copy are on disk, or ends the recall if they could not be merged.
     pub(crate) fn handle_recall_merged(&mut self, cx: &mut Cx, partition: Partition, merged: bool) {
-        let head_start = &mut self.transfers.head_start;
+        let head_start = &mut self.head_start;
         if !head_start.is_worth_it() {
             self.leave_copy(cx);
         } else if merged {
@@ -302,19 +310,18 @@ impl Background {
 
     /// Leaves the copy and begins the comparisons that waited for it.
     pub(crate) fn leave_copy(&mut self, cx: &mut Cx) {
-        let HeadStart { at_hand, asked, found, running, .. } =
-            mem::take(&mut self.transfers.head_start);
+        let HeadStart { at_hand, asked, found, running, .. } = mem::take(&mut self.head_start);
         if at_hand {
             cx.emit(Output::LeaveCopy { asked, found });
         }
         for partition in running.into_keys() {
-            self.transfers.refill_now(partition);
+            self.refill_now(partition);
         }
     }
 
     pub(crate) fn end_recall(&mut self, partition: Partition) {
-        self.transfers.head_start.end(partition);
-        self.transfers.refill_now(partition);
+        self.head_start.end(partition);
+        self.refill_now(partition);
     }
 }
 

@@ -8,34 +8,25 @@ use alloc::vec::Vec;
 use jedlik_handoff::{OldOwner, RefillSet, RefillStatus};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
+use jedlik_protocol::peer::{PeerRequest, Vouching};
 
-use crate::background::Background;
 use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
 use crate::pending::{ExchangeStep, Purpose};
 use crate::reasons::ApplyFor;
+use crate::transfers::Transfers;
 use crate::votes::{Basis, Entry, counts_digest, flipped_for, flipped_id};
 
 /// Least interval between two writes of a row that only shrinks, in microseconds.
 const KEEP_INTERVAL_US: u64 = 1_000_000;
 
-impl Background {
-    /// Gives an exchange the peer's answer whether it has a vote.
-    pub(crate) fn hear_vote(&mut self, exchange: u64, response: &PeerResponse) {
-        let told = match response {
-            PeerResponse::Vote { life, vouching } => Some((*life, *vouching)),
-            _ => None,
-        };
-        self.vote(exchange, told);
-    }
-
+impl Transfers {
     /// Has the nodes that had no vote compared with again, since they may have one now.
     pub(crate) fn ask_those_in_doubt_again(&mut self, cx: &mut Cx, job: PartitionJob) {
         if job.kind == JobKind::Refill {
             cx.refill_again(job.partition);
-        } else if let Some(inbound) = self.transfers.inbound.get_mut(&job.partition) {
+        } else if let Some(inbound) = self.inbound.get_mut(&job.partition) {
             inbound.ask_again();
         }
     }
@@ -53,7 +44,7 @@ impl Background {
         entry.ending = false;
         if result.is_err() {
             let job = PartitionJob { partition: pair.0, kind: JobKind::Refill };
-            return self.transfers.rest(cx.now.mono_us, job);
+            return self.rest(cx.now.mono_us, job);
         }
         self.vote_again(cx, pair);
     }
@@ -78,7 +69,7 @@ impl Background {
     fn vote_again(&mut self, cx: &mut Cx, pair: (Partition, u8)) {
         cx.votes.entries.remove(&pair);
         if !cx.votes.is_refilling(pair.0) {
-            self.transfers.refilled(pair.0);
+            self.refilled(cx, pair.0);
         }
         if cx.votes.entries.is_empty() {
             cx.votes.caught_up();

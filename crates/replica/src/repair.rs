@@ -13,7 +13,9 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::RepairReport;
 
 use crate::Tuning;
-use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, With, WorkerStep};
+use crate::cx::{Cx, Fact};
+use crate::exchange_worker::{Ended, JobKind, PartitionJob, With};
+use crate::exchanges::{Exchanges, Progress, Seat};
 use crate::trees::Trees;
 
 /// Time after which an unfinished job is tried again, in microseconds; the next round may come first.
@@ -34,31 +36,36 @@ pub(crate) struct Repairs {
     jobs: VecDeque<PartitionJob>,
     /// Jobs in `jobs`, to tell quickly which ones wait.
     waiting: BTreeSet<PartitionJob>,
-    pub(crate) worker: ExchangeWorker,
+    /// Job that the worker has begun.
+    under_way: Option<PartitionJob>,
     next_round_us: u64,
     retry_us: Option<u64>,
     failed: Vec<PartitionJob>,
-    report: RepairReport,
+    /// Number of jobs planned since none was left.
+    planned: u32,
+    /// Number of exchanges that did not come to their end since the start.
+    failures: u64,
 }
 
 impl Repairs {
     /// Returns the counts of all that was done since the start, and the jobs left of this round.
-    pub(crate) fn report(&self, trees: &Trees) -> RepairReport {
-        let left = self.jobs.len() + usize::from(!self.worker.is_idle());
-        let done = self.report.partitions.saturating_sub(left as u32);
-        let (building, to_retry) = (trees.unread() as u32, self.failed.len() as u32);
-        RepairReport { done, building, to_retry, ..self.report.clone() }
-    }
-
-    pub(crate) fn report_mut(&mut self) -> &mut RepairReport {
-        &mut self.report
+    pub(crate) fn report(&self, exchanges: &Exchanges) -> RepairReport {
+        let left = self.jobs.len() + usize::from(self.under_way.is_some());
+        RepairReport {
+            partitions: self.planned,
+            done: self.planned.saturating_sub(left as u32),
+            building: exchanges.trees.unread() as u32,
+            to_retry: self.failed.len() as u32,
+            failed: self.failures,
+            ..exchanges.counts.clone()
+        }
     }
 
     /// Adds jobs that are not waiting yet.
     pub(crate) fn add(&mut self, turn: Turn, jobs: impl Iterator<Item = PartitionJob>) {
-        let idle = self.jobs.is_empty() && self.worker.is_idle();
+        let idle = self.jobs.is_empty() && self.under_way.is_none();
         if idle {
-            self.report.partitions = 0;
+            self.planned = 0;
         }
         for job in jobs {
             if self.waiting.insert(job) {
@@ -66,7 +73,7 @@ impl Repairs {
                     Turn::First => self.jobs.push_front(job),
                     Turn::Last => self.jobs.push_back(job),
                 }
-                self.report.partitions += 1;
+                self.planned += 1;
             }
         }
     }
@@ -79,17 +86,19 @@ impl Repairs {
 
     /// Forgets what was planned and begins a first round: at the start, or since buckets have other numbers
     /// of replicas now.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, cx: &mut Cx) {
         self.jobs.clear();
         self.waiting.clear();
         self.failed.clear();
-        self.worker.clear();
+        if let Some(job) = self.under_way.take() {
+            cx.tell(Fact::GivenUp(job));
+        }
         self.next_round_us = 0;
     }
 
     /// Returns whether there is a job, so that a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.jobs.is_empty() || !self.worker.is_idle()
+        !self.jobs.is_empty() || self.under_way.is_some()
     }
 
     /// Returns when a round or a retry is due, in microseconds.
@@ -129,64 +138,73 @@ impl Repairs {
         self.add(Turn::Last, round);
     }
 
-    /// Returns the next step if one can be taken now.
-    pub(crate) fn step(
-        &mut self,
-        now_us: u64,
-        trees: &mut Trees,
-        exchanges: &mut u64,
-        (moving, view): (&[ExchangeWorker], &View),
-    ) -> Option<WorkerStep> {
+    /// Takes the next step of reading or comparing; returns false if there is none now.
+    pub(crate) fn step(&mut self, cx: &mut Cx, exchanges: &mut Exchanges, view: &View) -> bool {
+        let (seat, now_us) = (Seat::REPAIRS, cx.now.mono_us);
         // Each turn begins a job or takes a step of one.
         loop {
-            if self.worker.is_idle() {
-                let job = self.take()?;
-                if moving.iter().any(|worker| worker.is_at(job.partition)) {
+            if exchanges.is_free(seat) {
+                let Some(job) = self.take() else { return false };
+                if exchanges.is_at(job.partition) {
                     self.again(now_us, job);
-                } else if trees.keeps(job.partition) {
-                    self.worker.begin(job, trees);
+                } else if exchanges.trees.keeps(job.partition) {
+                    exchanges.begin(seat, job);
+                    self.under_way = Some(job);
                 }
                 continue;
             }
-            match self.worker.step(trees, exchanges)? {
-                WorkerStep::Choose(job) => self.worker.compare(pairs(job, view), trees),
-                WorkerStep::Ended(ended) => self.end_exchange(now_us, &ended),
-                WorkerStep::Done { .. } => {}
-                step => return Some(step),
+            match exchanges.step(cx, view, seat) {
+                Progress::Waits => return false,
+                Progress::Taken => return true,
+                Progress::Choose(job) => exchanges.compare(seat, pairs(job, view)),
+                Progress::Ended(ended) => self.end_exchange(now_us, &ended),
+                Progress::Done(_) => self.under_way = None,
             }
         }
     }
 
-    /// Drops the job under way, since a page could not be read; it is repeated later.
-    pub(crate) fn page_failed(&mut self, now_us: u64, job: PartitionJob) {
-        self.worker.clear();
+    /// Repeats the job under way later, since a page could not be read.
+    pub(crate) fn handle_not_read(&mut self, now_us: u64, job: PartitionJob) {
+        self.under_way = None;
         self.again(now_us, job);
     }
 
+    /// Plans comparisons with a node that is back, to find soon what it missed.
+    pub(crate) fn compare_with(&mut self, node: NodeId, owned: &BTreeSet<Partition>, view: &View) {
+        let most = view.replica_counts().last().copied().unwrap_or(0);
+        let shared = |partition: &Partition| view.owners(*partition, most).contains(&node);
+        let kind = JobKind::Compare { with: With::One(node), scrub: false };
+        let job = |partition| PartitionJob { partition, kind };
+        self.add(Turn::First, owned.iter().copied().filter(shared).map(job));
+    }
+
+    /// Plans to read and compare partitions, as an admin asks.
+    pub(crate) fn handle_repair(
+        &mut self,
+        partition: Option<Partition>,
+        owned: &BTreeSet<Partition>,
+    ) {
+        let wanted = |owned: &Partition| partition.is_none_or(|partition| partition == *owned);
+        let kind = JobKind::Compare { with: With::All, scrub: true };
+        let job = |partition| PartitionJob { partition, kind };
+        self.add(Turn::First, owned.iter().copied().filter(wanted).map(job));
+    }
+
+    /// Plans to read a partition's tree soon, since another node waits for it.
+    pub(crate) fn read_soon(&mut self, partition: Partition) {
+        let kind = JobKind::Compare { with: With::Later, scrub: false };
+        self.add(Turn::First, core::iter::once(PartitionJob { partition, kind }));
+    }
+
     fn end_exchange(&mut self, now_us: u64, ended: &Ended) {
-        self.count(ended);
         if !ended.report.complete {
-            self.report.failed += u64::from(!ended.put_off);
+            self.failures += u64::from(!ended.put_off);
             // Only records that can't be merged are left: until one of them changes there is nothing to try.
             if ended.finished && ended.report.clashes == ended.report.failed_records {
                 return;
             }
             let kind = JobKind::Compare { with: With::One(ended.peer), scrub: false };
             self.again(now_us, PartitionJob { kind, ..ended.job });
-        }
-    }
-
-    /// Adds the counts of an exchange to the report.
-    pub(crate) fn count(&mut self, ended: &Ended) {
-        let (total, report) = (&mut self.report, &ended.report);
-        total.hash_requests += report.hash_requests;
-        total.digest_requests += report.digest_requests;
-        total.keys_compared += report.keys_compared;
-        total.pulled += report.pulled + report.fetched;
-        total.pushed += report.pushed;
-        if ended.finished {
-            total.exchanges += 1;
-            total.agreed += u64::from(report.agreed);
         }
     }
 

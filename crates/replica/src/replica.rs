@@ -2,15 +2,13 @@
 //!
 //! Invariant: what a part tells is heard before another input, and before another step of background work.
 
-use core::slice;
-
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Now;
 use jedlik_protocol::peer::PeerResponse;
 
 use crate::background::Background;
 use crate::config::Config;
-use crate::cx::{Cx, Fact};
+use crate::cx::Cx;
 use crate::io::{Input, Output};
 use crate::operations::Operations;
 use crate::pending::{Asker, ExchangeStep, PeerCall, Purpose};
@@ -87,7 +85,9 @@ impl Replica {
             }
             Input::Applied { ticket, result } => self.handle_applied(ticket, result),
             Input::Ranged { ticket, result } => self.handle_ranged(ticket, result),
-            Input::Surveyed { ticket, result } => background.handle_surveyed(cx, ticket, result),
+            Input::Surveyed { ticket, result } => {
+                background.transfers.handle_surveyed(cx, ticket, result);
+            }
             Input::HintPage { ticket, result } => {
                 background.hints.handle_hint_page(cx, ticket, result);
             }
@@ -96,12 +96,18 @@ impl Replica {
                     background.hints.handle_hint_totals(cx, target, totals);
                 }
             }
-            Input::Mended { key } => background.handle_mended(cx, &key),
-            Input::CopyAtHand => background.handle_copy_at_hand(),
-            Input::Recalled(recalled) => background.handle_recalled(cx, recalled),
-            Input::Believe => background.handle_believe(cx),
+            Input::Mended { key } => {
+                let Background { transfers, exchanges, .. } = background;
+                transfers.handle_mended(cx, &mut exchanges.trees, &key);
+            }
+            Input::CopyAtHand => background.transfers.handle_copy_at_hand(),
+            Input::Recalled(recalled) => background.transfers.handle_recalled(cx, recalled),
+            Input::Believe => background.transfers.handle_believe(cx),
             Input::VotesKept { kept } => cx.handle_votes_kept(kept),
-            Input::Repair { partition } => background.handle_repair(partition),
+            Input::Repair { partition } => {
+                let Background { repairs, transfers, .. } = background;
+                repairs.handle_repair(partition, &transfers.owned);
+            }
             Input::SetBackground(change) => {
                 background.schedule.handle_change(cx.now.mono_us, change);
             }
@@ -146,15 +152,20 @@ impl Replica {
                 operations.handle_answer(cx, who, caller, response);
             }
             Purpose::Delivery { key, pair } => {
-                let Background { hints, clashes, .. } = background;
+                let Background { hints, exchanges, .. } = background;
+                let clashes = &mut exchanges.clashes;
                 hints.handle_delivery_answer(cx, from, (&key, pair), response, clashes);
             }
             Purpose::Exchange { id, step: ExchangeStep::Vote } => {
-                background.hear_vote(id, &response);
+                background.exchanges.handle_vote(id, Some(&response));
             }
-            Purpose::Recall(partition) => background.handle_recall_list(cx, partition, response),
+            Purpose::Recall(partition) => {
+                background.transfers.handle_recall_list(cx, partition, response);
+            }
             Purpose::Exchange { id, step } => {
-                background.handle_exchange_answer(cx, id, step, response);
+                let Background { exchanges, transfers, .. } = background;
+                let is_inbound = |partition| transfers.inbound.contains_key(&partition);
+                exchanges.handle_answer(cx, (id, step), response, is_inbound);
             }
             Purpose::Candidate(key) => {
                 background.collector.handle_comparison(cx, from, &key, &response);
@@ -177,8 +188,8 @@ impl Replica {
             Purpose::Delivery { key, .. } => {
                 background.hints.handle_delivery_lost(cx, call.node, key);
             }
-            Purpose::Recall(partition) => background.end_recall(*partition),
-            Purpose::Exchange { id, .. } => background.handle_exchange_lost(*id, call),
+            Purpose::Recall(partition) => background.transfers.end_recall(*partition),
+            Purpose::Exchange { id, .. } => background.exchanges.handle_lost(*id, call),
             Purpose::Candidate(key) => background.collector.failed(cx.now.mono_us, key),
             Purpose::Base(key) => {
                 operations.handle_base_lost(cx, call.node, key);
@@ -195,19 +206,11 @@ impl Replica {
         self.operations.handle_timeout(&mut self.cx);
     }
 
-    /// Tells the parts that they are about what has happened to others.
+    /// Tells the parts what has happened in others.
     fn hear_facts(&mut self) {
         let Self { cx, background, .. } = self;
         while let Some(fact) = cx.next_fact() {
-            match fact {
-                Fact::Answered { kind, started_us } => {
-                    background.schedule.observe(cx.now.mono_us, kind, started_us);
-                }
-                Fact::MayBeForgotten { key, due_us } => {
-                    background.collector.notice(&key, due_us);
-                }
-                Fact::Damaged(key) => background.trees.note_damage(slice::from_ref(&key)),
-            }
+            background.hear(cx.now.mono_us, fact);
         }
     }
 }

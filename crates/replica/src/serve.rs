@@ -44,7 +44,8 @@ impl Replica {
         match request {
             PeerRequest::Write { key, record, durability } => {
                 let key = placed(key);
-                self.serve_write(ApplyFor::ServeWrite { reply }, key, record, durability);
+                let ticket = ApplyFor::Serve { reply, response: PeerResponse::Written };
+                self.serve_write(ticket, key, record, durability);
             }
             PeerRequest::Deliver { key, record } => {
                 let (key, ticket) = (placed(key), ApplyFor::ServeDelivery { reply });
@@ -62,21 +63,27 @@ impl Replica {
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
             PeerRequest::Scan { .. } => self.serve_own_page(reply, &view, request),
             PeerRequest::Hashes { partition, n, branch, known, synced } => {
-                background.serve_hashes(cx, reply, (partition, n), (branch, known), synced);
+                background.exchanges.serve_hashes(
+                    cx,
+                    reply,
+                    (partition, n),
+                    (branch, known),
+                    synced,
+                );
             }
             PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
                 let ticket = PageFor::ServeDigests { reply, n, clocks, synced };
-                background.serve_leaves(cx, &view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
+                cx.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                background.wait_to_serve(cx, RangeRead { reply, n, leaves, after });
+                background.range_reads.wait_to_serve(cx, RangeRead { reply, n, leaves, after });
             }
             PeerRequest::Vote { partition, n, counts, flipped } => {
-                background.serve_vote(cx, reply, (partition, n), counts, flipped);
+                background.exchanges.serve_vote(cx, reply, (partition, n), counts, flipped);
             }
             PeerRequest::Forward(request) => {
                 operations.start(cx, Asker::Peer(reply), request);

@@ -3,7 +3,7 @@
 //! Invariant: every ticket is taken out by its last answer.
 
 use jedlik_protocol::PlacedKey;
-use jedlik_protocol::peer::{Comparison, PeerResponse};
+use jedlik_protocol::peer::PeerResponse;
 
 use crate::Counter;
 use crate::background::Background;
@@ -37,7 +37,7 @@ impl Replica {
                 cx.serve_revision(reply, key, (expected, record), result);
             }
             LoadFor::Pushing { id, peer, key, theirs } => {
-                background.handle_pushing(cx, (id, peer), (key, theirs), result);
+                background.exchanges.handle_pushing(cx, (id, peer), (key, theirs), result);
             }
             LoadFor::Candidate(key) => {
                 let Background { hints, collector, .. } = background;
@@ -56,27 +56,27 @@ impl Replica {
         before: Option<RecordMeta>,
         after: Option<RecordMeta>,
     ) {
-        let Self { cx, background, .. } = self;
+        let Self { cx, background: Background { exchanges, transfers, .. }, .. } = self;
         if before != after {
-            background.clashes.forget(&key.key);
+            exchanges.clashes.forget(&key.key);
         }
         if before != after
             && let Some(view) = cx.view.clone()
         {
             let n = view.bucket(key.key.bucket()).n;
             let change = TreeChange::new(view.partitions(), key, n, before, after);
-            background.note_stray(key.partition);
-            if after.is_some() && background.transfers.surplus.is_for_others(key.partition, n) {
-                background.transfers.thin(key.partition);
+            transfers.note_stray(&mut exchanges.trees, key.partition);
+            if after.is_some() && transfers.surplus.is_for_others(key.partition, n) {
+                transfers.thin(key.partition);
             }
-            background.trees.changed(key, change);
+            exchanges.trees.changed(key, change);
         }
         let digest = |meta: Option<RecordMeta>| meta.map(|held| held.digest);
         let (before, after) = (digest(before), digest(after));
         match cx.pending.apply_of(ticket) {
             Some(ApplyFor::Pulled { id, key, pair }) => {
                 let (id, key, pair) = (*id, key.clone(), *pair);
-                background.handle_merged(id, &key, after, pair);
+                exchanges.handle_merged(id, &key, after, pair);
             }
             // The record had changed by then, and stays.
             Some(ApplyFor::Collected(collection)) if before != Some(collection.expected) => {
@@ -88,24 +88,18 @@ impl Replica {
 
     pub(crate) fn handle_applied(&mut self, ticket: u64, result: Result<(), StorageFault>) {
         let Self { cx, operations, background } = self;
+        let Background { transfers, exchanges, hints, schedule, .. } = background;
         let refusal = || result.clone().err().map(|fault| PeerResponse::Refused(fault.failure()));
         let told = |otherwise| refusal().unwrap_or(otherwise);
         let Some(reason) = cx.pending.take_apply(ticket) else { return };
         match reason {
-            ApplyFor::ServeWrite { reply } => cx.answer_peer(reply, told(PeerResponse::Written)),
+            ApplyFor::Serve { reply, response } => cx.answer_peer(reply, told(response)),
             ApplyFor::ServeDelivery { reply } => {
                 if result.is_ok() {
                     cx.count(Counter::Deliveries);
                 }
-                let window = background.schedule.window();
+                let window = schedule.window();
                 cx.answer_peer(reply, told(PeerResponse::Delivered { window }));
-            }
-            ApplyFor::ServeSynced { reply } => {
-                cx.answer_peer(reply, told(PeerResponse::Compared(Comparison::Same)));
-            }
-            ApplyFor::ServeRested { reply, response } => cx.answer_peer(reply, told(response)),
-            ApplyFor::ServeRevised { reply } => {
-                cx.answer_peer(reply, told(PeerResponse::Revised(true)));
             }
             ApplyFor::Collected(collection) => {
                 if result.is_ok() {
@@ -119,27 +113,31 @@ impl Replica {
                 operations.handle_own_write(cx, caller, durability, &result);
             }
             ApplyFor::Refilled { partition, n } => {
-                background.handle_refilled(cx, (partition, n), &result);
+                transfers.handle_refilled(cx, (partition, n), &result);
             }
             ApplyFor::InboundSynced { layout, partition } => {
-                background.handle_inbound_synced(cx, layout, partition, &result);
+                transfers.handle_inbound_synced(cx, layout, partition, &result);
             }
-            ApplyFor::Dropped { partition } => background.handle_dropped(cx, partition, &result),
-            ApplyFor::Thinned { sweep } => background.handle_thinned(cx, sweep, result.is_ok()),
+            ApplyFor::Dropped { partition } => {
+                transfers.handle_dropped(cx, &mut exchanges.trees, partition, &result);
+            }
+            ApplyFor::Thinned { sweep } => {
+                transfers.handle_thinned(cx, &exchanges.trees, sweep, result.is_ok());
+            }
             ApplyFor::Discarded { sweep, key } => {
-                background.handle_discarded(cx, sweep, &key, result.is_ok());
+                transfers.handle_discarded(cx, &mut exchanges.trees, sweep, &key, result.is_ok());
             }
             ApplyFor::Adopted { target, key } => {
-                let window = background.schedule.window();
-                background.hints.handle_adopted(cx, target, &key, (result, window));
+                let window = schedule.window();
+                hints.handle_adopted(cx, target, &key, (result, window));
             }
             ApplyFor::Pulled { id, key, pair } => {
                 if let Err(fault) = &result {
-                    background.handle_not_merged(cx, (id, key), pair, fault);
+                    exchanges.handle_not_merged(cx, (id, key), pair, fault);
                 }
             }
             ApplyFor::Release { target, key } => {
-                background.hints.handle_released(cx, target, &key, result);
+                hints.handle_released(cx, target, &key, result);
             }
             ApplyFor::Nobody => {}
         }
@@ -162,10 +160,10 @@ impl Replica {
                 operations.handle_own_write(cx, caller, durability, &result);
             }
             HoldFor::Page { exchange, first_leaf } => {
-                background.handle_page_merged(exchange, first_leaf, result.is_ok());
+                background.exchanges.handle_page_merged(exchange, first_leaf, result.is_ok());
             }
             HoldFor::Recall(partition) => {
-                background.handle_recall_merged(cx, partition, result.is_ok());
+                background.transfers.handle_recall_merged(cx, partition, result.is_ok());
             }
             HoldFor::Nobody => {}
         }
@@ -180,14 +178,19 @@ impl Replica {
                 cx.serve_scan(reply, scanning, result);
             }
             PageFor::ServeDigests { reply, n, clocks, synced } => {
-                background.serve_digests(cx, (reply, n), (clocks, synced), result);
+                background.exchanges.serve_digests(cx, (reply, n), (clocks, synced), result);
             }
-            PageFor::ServeFetch { reply, n } => background.serve_fetch(cx, (reply, n), result),
+            PageFor::ServeFetch { reply, n } => cx.serve_fetch((reply, n), result),
             PageFor::Reading { partition, reading } => {
                 background.handle_reading(cx, (partition, reading), result);
             }
-            PageFor::Surplus { sweep } => background.handle_surplus_page(cx, sweep, result),
-            PageFor::OwnDigests(listing) => background.handle_own_digests(cx, *listing, result),
+            PageFor::Surplus { sweep } => {
+                let Background { transfers, exchanges, .. } = background;
+                transfers.handle_surplus_page(cx, &exchanges.trees, sweep, result);
+            }
+            PageFor::OwnDigests(listing) => {
+                background.exchanges.handle_own_digests(cx, *listing, result);
+            }
         }
     }
 }

@@ -13,8 +13,7 @@ use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::PlacedKey;
 use jedlik_protocol::admin::WorkKind;
 
-use crate::background::Background;
-use crate::cx::Cx;
+use crate::cx::{Cx, Fact};
 use crate::exchange::READING_RECORDS;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
@@ -22,6 +21,8 @@ use crate::range::{RangeRequest, RangeResult};
 use crate::reasons::{ApplyFor, PageFor};
 use crate::revision::Revision;
 use crate::transfer_jobs::Obstacle;
+use crate::transfers::Transfers;
+use crate::trees::Trees;
 
 /// Records of others in partitions that one shard owns, and their removal.
 #[derive(Debug, Default)]
@@ -90,35 +91,33 @@ impl Surplus {
     }
 }
 
-impl Background {
+impl Transfers {
     /// Looks anew where there may be records of others, since owners or numbers of replicas have changed.
     pub(crate) fn follow_surplus(&mut self, cx: &mut Cx, view: &View) {
         let (me, counts) = (cx.config.me, view.replica_counts());
-        let transfers = &mut self.transfers;
         let others_alone = |partition: &Partition| {
             let others = |n: &u8| !view.owners(*partition, *n).contains(&me);
             let others: BTreeSet<u8> = counts.iter().copied().filter(others).collect();
             (!others.is_empty()).then_some((*partition, others))
         };
         let others: BTreeMap<Partition, BTreeSet<u8>> =
-            transfers.owned.iter().filter_map(others_alone).collect();
-        for partition in transfers.surplus.waiting().collect::<Vec<_>>() {
+            self.owned.iter().filter_map(others_alone).collect();
+        for partition in self.surplus.waiting().collect::<Vec<_>>() {
             if !others.contains_key(&partition) {
-                transfers.thinned(partition);
+                self.thinned(cx, partition);
             }
         }
-        let before = core::mem::replace(&mut transfers.surplus.others, others);
-        for (partition, counts) in transfers.surplus.others.clone() {
-            if before.get(&partition) != Some(&counts) || !transfers.surplus.contains(partition) {
-                transfers.thin(partition);
+        let before = core::mem::replace(&mut self.surplus.others, others);
+        for (partition, counts) in self.surplus.others.clone() {
+            if before.get(&partition) != Some(&counts) || !self.surplus.contains(partition) {
+                self.thin(partition);
             }
         }
     }
 
     /// Returns the N for which the partition holds records that are for others alone, damaged ones included.
-    fn surplus_counts(&self, view: &View, partition: Partition) -> BTreeSet<u8> {
-        let (surplus, trees) = (&self.transfers.surplus, &self.trees);
-        let others = surplus.others.get(&partition).into_iter().flatten().copied();
+    fn surplus_counts(&self, trees: &Trees, view: &View, partition: Partition) -> BTreeSet<u8> {
+        let others = self.surplus.others.get(&partition).into_iter().flatten().copied();
         let n_of = |key: &PlacedKey| view.bucket(key.key.bucket()).n;
         let damaged = |n: u8| trees.damaged(partition).any(|key| n_of(key) == n);
         others.filter(|n| trees.holds(partition, *n) || damaged(*n)).collect()
@@ -128,16 +127,21 @@ impl Background {
     pub(crate) fn notice_damaged_surplus(&mut self, view: &View, damaged: &[PlacedKey]) {
         for key in damaged {
             let n = view.bucket(key.key.bucket()).n;
-            if self.transfers.surplus.is_for_others(key.partition, n) {
-                self.transfers.thin(key.partition);
+            if self.surplus.is_for_others(key.partition, n) {
+                self.thin(key.partition);
             }
         }
     }
 
     /// Returns the owners, for each N, that such records are compared with: all of them. Notes the moment.
-    pub(crate) fn surplus_pairs(&mut self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
-        let moment = self.trees.moment();
-        if let Some(since) = self.transfers.surplus.partitions.get_mut(&partition) {
+    pub(crate) fn surplus_pairs(
+        &mut self,
+        trees: &Trees,
+        view: &View,
+        partition: Partition,
+    ) -> Vec<(u8, NodeId)> {
+        let moment = trees.moment();
+        if let Some(since) = self.surplus.partitions.get_mut(&partition) {
             *since = moment;
         }
         if planted::on(Bug::DroppedUnverified) {
@@ -145,7 +149,7 @@ impl Background {
         }
         let list = view.preference_list(partition);
         let owners = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
-        self.surplus_counts(view, partition).into_iter().flat_map(owners).collect()
+        self.surplus_counts(trees, view, partition).into_iter().flat_map(owners).collect()
     }
 
     /// Begins to remove the records that are others' alone, if all owners were compared with (`whole`) and
@@ -153,23 +157,22 @@ impl Background {
     pub(crate) fn begin_sweep(
         &mut self,
         cx: &mut Cx,
-        view: &View,
+        (trees, view): (&Trees, &View),
         partition: Partition,
         whole: bool,
     ) -> bool {
-        let counts = self.surplus_counts(view, partition);
-        let trees = &self.trees;
+        let counts = self.surplus_counts(trees, view, partition);
         if counts.is_empty() && trees.is_whole(partition) {
-            self.transfers.thinned(partition);
+            self.thinned(cx, partition);
             return true;
         }
-        let surplus = &self.transfers.surplus;
+        let surplus = &self.surplus;
         let Some(since) = surplus.partitions.get(&partition).copied() else { return true };
         let added = counts.iter().any(|n| trees.added_since(partition, *n, since));
         if !whole || added || surplus.sweep.is_some() || !self.may_thin(cx, view, partition) {
             return false;
         }
-        let surplus = &mut self.transfers.surplus;
+        let surplus = &mut self.surplus;
         surplus.sweeps += 1;
         let (number, after) = (surplus.sweeps, None);
         let (asked, removing, ended) = (false, 0, false);
@@ -181,7 +184,7 @@ impl Background {
     /// Returns the partition whose records are being removed.
     #[cfg(test)]
     pub(crate) fn sweeping(&self) -> Option<Partition> {
-        self.transfers.surplus.sweep.as_ref().map(|sweep| sweep.partition)
+        self.surplus.sweep.as_ref().map(|sweep| sweep.partition)
     }
 
     fn may_thin(&self, cx: &Cx, view: &View, partition: Partition) -> bool {
@@ -191,7 +194,7 @@ impl Background {
 
     /// Reads the next page of the sweep; returns false if there is none now.
     pub(crate) fn sweep_next(&mut self, cx: &mut Cx) -> bool {
-        let surplus = &mut self.transfers.surplus;
+        let surplus = &mut self.surplus;
         if !surplus.is_busy() {
             return false;
         }
@@ -209,22 +212,22 @@ impl Background {
     pub(crate) fn handle_surplus_page(
         &mut self,
         cx: &mut Cx,
+        trees: &Trees,
         number: u64,
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = cx.view.clone() else { return };
-        let Some(sweep) = self.transfers.surplus.sweep.as_ref() else { return };
+        let Some(sweep) = self.surplus.sweep.as_ref() else { return };
         if sweep.number != number {
             return;
         }
         let (partition, since) = (sweep.partition, sweep.since);
-        let trees = &self.trees;
         // Records added since were compared with nobody, and the page may show them.
         let added = sweep.counts.iter().any(|n| trees.added_since(partition, *n, since));
         let (false, true, Ok(page)) = (added, self.may_thin(cx, &view, partition), result) else {
-            return self.end_sweep(cx);
+            return self.end_sweep(cx, trees);
         };
-        let Some(sweep) = self.transfers.surplus.sweep.as_mut() else { return };
+        let Some(sweep) = self.surplus.sweep.as_mut() else { return };
         let counts = sweep.counts.clone();
         let of_others = |key: &PlacedKey| counts.contains(&view.bucket(key.key.bucket()).n);
         let records: Vec<_> = page.records.into_iter().filter(|(key, _)| of_others(key)).collect();
@@ -233,9 +236,9 @@ impl Background {
         (sweep.asked, sweep.removing, sweep.ended) = (false, count, page.until.is_none());
         sweep.after = page.until;
         if count == 0 && sweep.ended {
-            return self.end_sweep(cx);
+            return self.end_sweep(cx, trees);
         }
-        self.schedule.charge(cx.now.mono_us, WorkKind::Transfer, count as u32);
+        cx.tell(Fact::Weighed { kind: WorkKind::Transfer, steps: count as u32 });
         for key in damaged {
             let sweep = Some(number);
             let ticket = cx.pending.apply(ApplyFor::Discarded { sweep, key: key.clone() });
@@ -249,25 +252,31 @@ impl Background {
     }
 
     /// Counts one record of the sweep as removed; ends the sweep if it is not.
-    pub(crate) fn handle_thinned(&mut self, cx: &mut Cx, number: u64, removed: bool) {
-        let sweep = self.transfers.surplus.sweep.as_mut();
+    pub(crate) fn handle_thinned(
+        &mut self,
+        cx: &mut Cx,
+        trees: &Trees,
+        number: u64,
+        removed: bool,
+    ) {
+        let sweep = self.surplus.sweep.as_mut();
         let Some(sweep) = sweep.filter(|sweep| sweep.number == number) else { return };
         sweep.removing = sweep.removing.saturating_sub(1);
         if !removed || sweep.removing == 0 && sweep.ended {
-            self.end_sweep(cx);
+            self.end_sweep(cx, trees);
         }
     }
 
     /// Ends the sweep; what is left of the partition's surplus is compared anew.
-    fn end_sweep(&mut self, cx: &mut Cx) {
-        let Some(sweep) = self.transfers.surplus.sweep.take() else { return };
+    fn end_sweep(&mut self, cx: &mut Cx, trees: &Trees) {
+        let Some(sweep) = self.surplus.sweep.take() else { return };
         let partition = sweep.partition;
-        let left = cx.view.clone().map(|view| self.surplus_counts(&view, partition));
+        let left = cx.view.clone().map(|view| self.surplus_counts(trees, &view, partition));
         let nothing = left.is_none_or(|counts| counts.is_empty());
-        if nothing && self.trees.is_whole(partition) {
-            self.transfers.thinned(partition);
+        if nothing && trees.is_whole(partition) {
+            self.thinned(cx, partition);
         } else {
-            self.transfers.rest(cx.now.mono_us, PartitionJob { partition, kind: JobKind::Thin });
+            self.rest(cx.now.mono_us, PartitionJob { partition, kind: JobKind::Thin });
         }
     }
 }

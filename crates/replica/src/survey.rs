@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
 
-use crate::background::Background;
 use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
 use crate::transfers::Transfers;
@@ -24,18 +23,17 @@ impl Transfers {
     }
 }
 
-impl Background {
+impl Transfers {
     /// Asks, if that is due, which partitions that this node does not own hold records. Returns whether it did.
     pub(crate) fn survey_if_due(&mut self, cx: &mut Cx, view: &View) -> bool {
-        let transfers = &mut self.transfers;
-        if transfers.survey_due_us.is_none_or(|due_us| due_us > cx.now.mono_us) {
+        if self.survey_due_us.is_none_or(|due_us| due_us > cx.now.mono_us) {
             return false;
         }
-        transfers.survey_due_us = None;
-        let after = transfers.surveyed_until;
+        self.survey_due_us = None;
+        let after = self.surveyed_until;
         let is_left = |partition: &Partition| after.is_none_or(|after| *partition > after);
         let (partitions, until) = {
-            let owned = &self.transfers.owned;
+            let owned = &self.owned;
             let left = cx.of_this_shard(view).filter(is_left);
             let mut unowned = left.filter(|partition| !owned.contains(partition));
             let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
@@ -55,23 +53,22 @@ impl Background {
         result: Result<Vec<Partition>, StorageFault>,
     ) {
         let Some(until) = cx.pending.take_survey(ticket) else { return };
-        let interval_us = self.tuning.exchange_interval_us;
-        let transfers = &mut self.transfers;
+        let interval_us = cx.config.tuning.exchange_interval_us;
         let Ok(occupied) = result else {
-            transfers.survey_due_us = Some(cx.now.mono_us + interval_us);
+            self.survey_due_us = Some(cx.now.mono_us + interval_us);
             return;
         };
         // A new layout may have had it begin anew meanwhile.
-        if transfers.survey_due_us.is_none() {
+        if self.survey_due_us.is_none() {
             let more = until.is_some();
-            transfers.survey_due_us =
+            self.survey_due_us =
                 Some(if more { cx.now.mono_us } else { cx.now.mono_us + interval_us });
-            transfers.surveyed_until = until;
-            transfers.surveyed |= !more;
+            self.surveyed_until = until;
+            self.surveyed |= !more;
         }
         for partition in occupied {
-            if !transfers.owned.contains(&partition) {
-                transfers.found(partition);
+            if !self.owned.contains(&partition) {
+                self.found(partition);
             }
         }
     }

@@ -15,11 +15,13 @@ use jedlik_membership::View;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::Vouching;
 
-use crate::background::Background;
 use crate::cx::Cx;
-use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, WorkerStep};
+use crate::exchange_worker::{Done, Ended, JobKind, PartitionJob};
+use crate::exchanges::{Exchanges, Progress, Seat};
 use crate::io::{Output, StorageFault};
 use crate::reasons::ApplyFor;
+use crate::transfers::Transfers;
+use crate::trees::Trees;
 
 /// Reason why a job can't go on.
 pub(crate) enum Obstacle {
@@ -31,85 +33,82 @@ pub(crate) enum Obstacle {
     Others(String),
 }
 
-impl Background {
+impl Transfers {
     /// Follows a change of the layouts, of what has flipped, or of buckets' numbers of replicas: other
     /// partitions move now.
-    pub(crate) fn follow_layouts(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
+    pub(crate) fn follow_layouts(
+        &mut self,
+        cx: &mut Cx,
+        trees: &mut Trees,
+        before: Option<&View>,
+        view: &View,
+    ) {
         let (owned, to_own) = (cx.counted(view), cx.newest(view));
-        let Self { transfers, trees, .. } = self;
         // With other numbers of replicas the owners' comparisons cover other keys, too.
         let as_before = |before: &View| {
             before.layout_id() == view.layout_id()
                 && before.other_replica_counts() == view.other_replica_counts()
         };
         if !before.is_some_and(as_before) {
-            transfers.restart();
-            transfers.begin_survey(cx.now.mono_us);
+            self.restart(cx);
+            self.begin_survey(cx.now.mono_us);
         }
-        let lost: Vec<Partition> = transfers.owned.difference(&owned).copied().collect();
+        let lost: Vec<Partition> = self.owned.difference(&owned).copied().collect();
         for partition in &owned {
             trees.keep(*partition);
-            transfers.end_outbound(*partition);
+            self.end_outbound(cx, *partition);
         }
-        transfers.owned = owned;
+        self.owned = owned;
         for partition in lost {
-            transfers.add_outbound(partition);
+            self.add_outbound(partition);
         }
-        let open: Vec<Partition> = transfers.inbound.keys().copied().collect();
+        let open: Vec<Partition> = self.inbound.keys().copied().collect();
         for partition in open {
             if view.is_flipped(partition) || !to_own.contains(&partition) {
-                transfers.end_inbound(partition);
+                self.end_inbound(cx, partition);
             }
         }
         // A bucket's number of replicas may have changed while a partition moves: a node that is to own it
-        // for that number cx.now has to take it over, as under a new layout.
+        // for that number now has to take it over, as under a new layout.
         self.begin_inbound(cx, view, &to_own);
         self.follow_surplus(cx, view);
     }
 
     /// Takes the next step of a transfer; returns false if there is none now.
-    pub(crate) fn transfer_next(&mut self, cx: &mut Cx, view: &View) -> bool {
-        self.transfers.wake(cx.now.mono_us);
+    pub(crate) fn step(&mut self, cx: &mut Cx, exchanges: &mut Exchanges, view: &View) -> bool {
+        self.wake(cx.now.mono_us);
         if self.survey_if_due(cx, view) || self.sweep_next(cx) || self.recall_next(cx) {
             return true;
         }
-        (0..self.transfers.workers.len()).any(|worker| self.step_worker(cx, view, worker))
+        Seat::TRANSFERS.into_iter().any(|seat| self.step_at(cx, exchanges, view, seat))
     }
 
-    fn step_worker(&mut self, cx: &mut Cx, view: &View, worker: usize) -> bool {
+    fn step_at(&mut self, cx: &mut Cx, exchanges: &mut Exchanges, view: &View, seat: Seat) -> bool {
         // Each turn begins a job, ends one, or takes a step.
         loop {
-            if self.transfers.workers[worker].is_idle() {
-                let Some(job) = self.transfers.take() else { return false };
-                self.begin_job(cx, view, worker, job);
+            if exchanges.is_free(seat) {
+                let Some(job) = self.take() else { return false };
+                self.begin_job(cx, exchanges, view, (seat, job));
                 continue;
             }
-            let Self { transfers, trees, exchanges, .. } = self;
-            let Some(step) = transfers.workers[worker].step(trees, exchanges) else { return false };
-            match step {
-                WorkerStep::ReadPage { partition, reading, after } => {
-                    self.read_page(cx, partition, reading, after);
-                    return true;
-                }
-                WorkerStep::AskVote { id, peer, partition, n } => {
-                    cx.ask_vote(view, (id, peer), (partition, n));
-                    return true;
-                }
-                WorkerStep::Exchange { id, peer, partition, n, output } => {
-                    self.exchange_step(cx, (id, peer), (partition, n), output);
-                    return true;
-                }
-                WorkerStep::Choose(job) => self.choose(cx, view, worker, job),
-                WorkerStep::Ended(ended) => self.end_job_exchange(cx, &ended),
-                WorkerStep::Done { job, whole, changes } => {
-                    self.end_job(cx, view, job, whole, changes);
-                }
+            match exchanges.step(cx, view, seat) {
+                Progress::Waits => return false,
+                Progress::Taken => return true,
+                Progress::Choose(job) => self.choose(cx, exchanges, view, (seat, job)),
+                Progress::Ended(ended) => self.end_exchange(cx, &ended),
+                Progress::Done(done) => self.end_job(cx, &mut exchanges.trees, view, done),
             }
         }
     }
 
-    fn begin_job(&mut self, cx: &mut Cx, view: &View, worker: usize, job: PartitionJob) {
-        if !self.transfers.is_wanted(job) {
+    fn begin_job(
+        &mut self,
+        cx: &mut Cx,
+        exchanges: &mut Exchanges,
+        view: &View,
+        (seat, job): (Seat, PartitionJob),
+    ) {
+        if !self.is_wanted(job) {
             return;
         }
         match job.kind {
@@ -119,19 +118,18 @@ impl Background {
         }
         if !matches!(self.obstacle(cx, view, job), Obstacle::None) {
             self.ask_those_in_doubt_again(cx, job);
-            return self.transfers.rest(cx.now.mono_us, job);
+            return self.rest(cx.now.mono_us, job);
         }
-        if job.kind == JobKind::Refill && self.recall_first(cx, view, job.partition) {
+        let trees = &mut exchanges.trees;
+        if job.kind == JobKind::Refill && self.recall_first(cx, trees, view, job.partition) {
             return;
         }
-        let Self { transfers, repairs, trees, .. } = self;
-        // Two readings of one partition would each wait for the other's pages.
-        let is_at = |worker: &ExchangeWorker| worker.is_at(job.partition);
-        if is_at(&repairs.worker) || transfers.workers.iter().any(is_at) {
-            return transfers.rest(cx.now.mono_us, job);
+        if exchanges.is_at(job.partition) {
+            return self.rest(cx.now.mono_us, job);
         }
-        trees.keep(job.partition);
-        transfers.workers[worker].begin(job, trees);
+        exchanges.trees.keep(job.partition);
+        exchanges.begin(seat, job);
+        self.began(job);
     }
 
     /// Returns the reason why a job can't go on now.
@@ -171,69 +169,75 @@ impl Background {
     }
 
     /// Chooses the nodes that a partition on its way is compared with, and has the worker begin.
-    fn choose(&mut self, cx: &mut Cx, view: &View, worker: usize, job: PartitionJob) {
+    fn choose(
+        &mut self,
+        cx: &mut Cx,
+        exchanges: &mut Exchanges,
+        view: &View,
+        (seat, job): (Seat, PartitionJob),
+    ) {
+        let trees = &exchanges.trees;
         let mut pairs = match job.kind {
             JobKind::Inbound => match self.inbound_status(cx, view, job.partition) {
                 Some(InboundStatus::Compare(pairs)) => pairs,
                 _ => Vec::new(),
             },
             JobKind::Refill => cx.refill_pairs(view, job.partition),
-            JobKind::Thin => self.surplus_pairs(view, job.partition),
-            JobKind::Outbound if self.trees.is_empty(job.partition) => Vec::new(),
+            JobKind::Thin => self.surplus_pairs(trees, view, job.partition),
+            JobKind::Outbound if trees.is_empty(job.partition) => Vec::new(),
             JobKind::Outbound if planted::on(Bug::DroppedUnverified) => Vec::new(),
             _ => cx.present_owners(view, job.partition),
         };
         if !matches!(self.obstacle(cx, view, job), Obstacle::None) {
-            self.transfers.workers[worker].clear();
-            return self.transfers.rest(cx.now.mono_us, job);
+            exchanges.leave(seat);
+            self.left(job);
+            return self.rest(cx.now.mono_us, job);
         }
         pairs.reverse();
-        self.transfers.workers[worker].compare(pairs, &self.trees);
+        exchanges.compare(seat, pairs);
     }
 
-    fn end_job_exchange(&mut self, cx: &mut Cx, ended: &Ended) {
-        let Self { transfers, repairs, .. } = self;
-        repairs.count(ended);
+    fn end_exchange(&mut self, cx: &mut Cx, ended: &Ended) {
         if !ended.report.complete {
             return;
         }
         let (partition, vouching) = (ended.job.partition, ended.vouching);
         if ended.job.kind == JobKind::Refill {
             cx.refill_compared((partition, ended.n), ended.peer, vouching);
-        } else if let Some(inbound) = transfers.inbound.get_mut(&partition) {
+        } else if let Some(inbound) = self.inbound.get_mut(&partition) {
             inbound.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
         }
     }
 
-    fn end_job(&mut self, cx: &mut Cx, view: &View, job: PartitionJob, whole: bool, changes: u64) {
+    fn end_job(&mut self, cx: &mut Cx, trees: &mut Trees, view: &View, done: Done) {
+        let Done { job, whole, changes } = done;
         let partition = job.partition;
+        self.left(job);
         let over = match job.kind {
             JobKind::Inbound => self.conclude_inbound(cx, view, partition),
             JobKind::Refill => {
                 cx.conclude_refill(view, partition);
                 false
             }
-            JobKind::Thin => self.begin_sweep(cx, view, partition, whole),
+            JobKind::Thin => self.begin_sweep(cx, (trees, view), partition, whole),
             _ => {
-                let unchanged = self.trees.changes(partition) == changes;
+                let unchanged = trees.changes(partition) == changes;
                 let may_drop = matches!(self.obstacle(cx, view, job), Obstacle::None);
                 let over = whole && unchanged && may_drop;
-                let nothing =
-                    self.trees.is_empty(partition) && !self.transfers.is_occupied(partition);
-                if over && nothing {
-                    self.transfers.end_outbound(partition);
-                    self.trees.drop(partition);
+                if over && trees.is_empty(partition) && !self.is_occupied(partition) {
+                    self.end_outbound(cx, partition);
+                    trees.drop(partition);
                 } else if over {
                     let ticket = cx.pending.apply(ApplyFor::Dropped { partition });
                     cx.emit(Output::Drop { ticket, partition });
-                    // Records that come from cx.now on are not part of what is dropped.
-                    self.trees.drop(partition);
+                    // Records that come from now on are not part of what is dropped.
+                    trees.drop(partition);
                 }
                 over
             }
         };
-        if !over && self.transfers.is_wanted(job) {
-            self.transfers.rest(cx.now.mono_us, job);
+        if !over && self.is_wanted(job) {
+            self.rest(cx.now.mono_us, job);
         }
     }
 
@@ -241,31 +245,31 @@ impl Background {
     pub(crate) fn handle_dropped(
         &mut self,
         cx: &mut Cx,
+        trees: &mut Trees,
         partition: Partition,
         result: &Result<(), StorageFault>,
     ) {
-        let transfers = &mut self.transfers;
         let job = PartitionJob { partition, kind: JobKind::Outbound };
         if result.is_err() {
-            self.trees.keep(partition);
-            return transfers.rest(cx.now.mono_us, job);
+            trees.keep(partition);
+            return self.rest(cx.now.mono_us, job);
         }
-        transfers.transferred.dropped += 1;
-        if self.trees.keeps(partition) {
+        self.transferred.dropped += 1;
+        if trees.keeps(partition) {
             // Something came meanwhile: it is handed on too, if the partition is not owned again.
-            if transfers.unowned.contains(&partition) {
-                transfers.rest(cx.now.mono_us, job);
+            if self.unowned.contains(&partition) {
+                self.rest(cx.now.mono_us, job);
             }
         } else {
-            transfers.end_outbound(partition);
+            self.end_outbound(cx, partition);
         }
     }
 
     /// Has a partition handed on of which a record came though this node keeps no tree of it.
-    pub(crate) fn note_stray(&mut self, partition: Partition) {
-        if !self.trees.keeps(partition) {
-            self.trees.keep(partition);
-            self.transfers.add_outbound(partition);
+    pub(crate) fn note_stray(&mut self, trees: &mut Trees, partition: Partition) {
+        if !trees.keeps(partition) {
+            trees.keep(partition);
+            self.add_outbound(partition);
         }
     }
 }

@@ -10,9 +10,10 @@ use jedlik_protocol::admin::{Transfer, TransferReport};
 
 use crate::background::Background;
 use crate::cx::Cx;
-use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob};
+use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::replica::Replica;
 use crate::transfer_jobs::Obstacle;
+use crate::transfers::Transfers;
 
 impl Replica {
     /// Returns the progress of this shard's transfers, and what keeps them from going on; empty without a layout.
@@ -21,15 +22,14 @@ impl Replica {
         let Some(view) = self.cx.view.as_ref().filter(|view| view.layout_version() > 0) else {
             return TransferReport::default();
         };
-        let Background { transfers, trees, hints, .. } = &self.background;
+        let Background { transfers, exchanges, hints, .. } = &self.background;
         let to_own = self.cx.newest(view);
         let flipped = to_own.iter().filter(|p| view.is_flipped(**p)).count();
         let unready = transfers.inbound.len();
         let leaving = transfers.owned.difference(&to_own).count();
         // Before the first survey nobody knows what is left.
         let unknown = usize::from(!transfers.surveyed);
-        let current = transfers.workers.iter().filter_map(ExchangeWorker::progress);
-        let current = current.map(|(job, peer, report)| {
+        let current = exchanges.transfers().map(|(job, peer, report)| {
             let outgoing = matches!(job.kind, JobKind::Outbound | JobKind::Thin);
             let records = if outgoing { report.pushed } else { report.pulled + report.fetched };
             Transfer { partition: job.partition, peer, outgoing, records, bytes: 0 }
@@ -47,23 +47,22 @@ impl Replica {
             received_bytes: transfers.transferred.received_bytes,
             sent_records: transfers.transferred.sent_records,
             sent_bytes: transfers.transferred.sent_bytes,
-            load: trees.load(),
+            load: exchanges.trees.load(),
             hints: hints.reports().map(|report| report.count).sum(),
             current: current.collect(),
-            blockers: self.background.blockers(&self.cx, view),
+            blockers: transfers.blockers(&self.cx, view),
         }
     }
 }
 
-impl Background {
+impl Transfers {
     /// Returns why partitions don't go on, a sentence for each cause.
     fn blockers(&self, cx: &Cx, view: &View) -> Vec<String> {
         let mut nodes = BTreeSet::new();
         let mut others = BTreeSet::new();
-        let transfers = &self.transfers;
-        let inbound = transfers.inbound.keys().map(|p| (*p, JobKind::Inbound));
-        let unowned = transfers.unowned.iter().map(|p| (*p, JobKind::Outbound));
-        let surplus = transfers.surplus.waiting().map(|p| (p, JobKind::Thin));
+        let inbound = self.inbound.keys().map(|p| (*p, JobKind::Inbound));
+        let unowned = self.unowned.iter().map(|p| (*p, JobKind::Outbound));
+        let surplus = self.surplus.waiting().map(|p| (p, JobKind::Thin));
         for (partition, kind) in inbound.chain(unowned).chain(surplus) {
             match self.obstacle(cx, view, PartitionJob { partition, kind }) {
                 Obstacle::None => {}

@@ -6,16 +6,16 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::mem;
 
 use jedlik_handoff::InboundTransfer;
 use jedlik_hashing::Partition;
 
-use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob};
+use crate::cx::{Cx, Fact};
+use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::recalling::HeadStart;
 use crate::surplus::Surplus;
 
-/// Number of partitions that are moved at a time: while one waits for an answer another is worked on.
-pub(crate) const WORKERS: usize = 2;
 /// Time after which an unfinished job is tried again, in microseconds.
 const RETRY_AFTER_US: u64 = 250_000;
 /// Time after which a refill is tried again whose nodes had no vote or could not be reached, in microseconds.
@@ -46,7 +46,6 @@ pub(crate) struct Transfers {
     pub(crate) surplus: Surplus,
     /// Partitions for whose absent keys the shard can't vouch.
     refilling: BTreeSet<Partition>,
-    pub(crate) workers: [ExchangeWorker; WORKERS],
     pub(crate) transferred: Transferred,
     /// Earlier copy of the shard, as a head start of refills.
     pub(crate) head_start: HeadStart,
@@ -60,16 +59,20 @@ pub(crate) struct Transfers {
     /// Jobs in `waiting`, to tell quickly which ones wait.
     queued: BTreeSet<PartitionJob>,
     resting: BTreeMap<PartitionJob, u64>,
+    /// Jobs that a worker has begun.
+    under_way: BTreeSet<PartitionJob>,
 }
 
 impl Transfers {
     /// Forgets what is under way, since other partitions move now.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, cx: &mut Cx) {
         self.inbound.clear();
         self.waiting.clear();
         self.queued.clear();
         self.resting.clear();
-        self.workers.iter_mut().for_each(ExchangeWorker::clear);
+        for job in mem::take(&mut self.under_way) {
+            cx.tell(Fact::GivenUp(job));
+        }
         self.surplus.restart();
         for partition in self.unowned.clone() {
             self.queue(PartitionJob { partition, kind: JobKind::Outbound });
@@ -93,9 +96,9 @@ impl Transfers {
     }
 
     /// Ends the thinning of a partition: nothing of others is left in it, or it is no business of this node any more.
-    pub(crate) fn thinned(&mut self, partition: Partition) {
+    pub(crate) fn thinned(&mut self, cx: &mut Cx, partition: Partition) {
         if self.surplus.remove(partition) {
-            self.forget(PartitionJob { partition, kind: JobKind::Thin });
+            self.forget(cx, PartitionJob { partition, kind: JobKind::Thin });
         }
     }
 
@@ -115,23 +118,23 @@ impl Transfers {
 
     /// Ends the refill of a partition: this node has a vote on all of it again, or it is no business of this
     /// node any more.
-    pub(crate) fn refilled(&mut self, partition: Partition) {
+    pub(crate) fn refilled(&mut self, cx: &mut Cx, partition: Partition) {
         if self.refilling.remove(&partition) {
-            self.forget(PartitionJob { partition, kind: JobKind::Refill });
+            self.forget(cx, PartitionJob { partition, kind: JobKind::Refill });
         }
     }
 
     /// Ends an inbound transfer: this node is ready for the partition, or it is no business of this node any more.
-    pub(crate) fn end_inbound(&mut self, partition: Partition) {
+    pub(crate) fn end_inbound(&mut self, cx: &mut Cx, partition: Partition) {
         if self.inbound.remove(&partition).is_some() {
-            self.forget(PartitionJob { partition, kind: JobKind::Inbound });
+            self.forget(cx, PartitionJob { partition, kind: JobKind::Inbound });
         }
     }
 
     /// Begins an inbound transfer anew, since its comparisons so far do not count any more.
-    pub(crate) fn restart_inbound(&mut self, partition: Partition) {
+    pub(crate) fn restart_inbound(&mut self, cx: &mut Cx, partition: Partition) {
         if self.inbound.contains_key(&partition) {
-            self.end_inbound(partition);
+            self.end_inbound(cx, partition);
             self.add_inbound(partition);
         }
     }
@@ -143,6 +146,12 @@ impl Transfers {
             self.transferred.received_records += records as u64;
             self.transferred.received_bytes += bytes as u64;
         }
+    }
+
+    /// Counts records that were sent to new owners.
+    pub(crate) fn count_sent(&mut self, records: u64, bytes: u64) {
+        self.transferred.sent_records += records;
+        self.transferred.sent_bytes += bytes;
     }
 
     /// Adds a partition that this node no longer owns and may hold records of.
@@ -164,10 +173,10 @@ impl Transfers {
     }
 
     /// Ends an outbound transfer: the partition is owned again, or nothing of it is left.
-    pub(crate) fn end_outbound(&mut self, partition: Partition) {
+    pub(crate) fn end_outbound(&mut self, cx: &mut Cx, partition: Partition) {
         self.occupied.remove(&partition);
         if self.unowned.remove(&partition) {
-            self.forget(PartitionJob { partition, kind: JobKind::Outbound });
+            self.forget(cx, PartitionJob { partition, kind: JobKind::Outbound });
         }
     }
 
@@ -189,6 +198,16 @@ impl Transfers {
         Some(job)
     }
 
+    /// Notes that a worker has begun a job.
+    pub(crate) fn began(&mut self, job: PartitionJob) {
+        self.under_way.insert(job);
+    }
+
+    /// Notes that a job has no worker any more, be it done or not.
+    pub(crate) fn left(&mut self, job: PartitionJob) {
+        self.under_way.remove(&job);
+    }
+
     /// Has a job tried again after a rest.
     pub(crate) fn rest(&mut self, now_us: u64, job: PartitionJob) {
         let rest_us = if job.kind == JobKind::Refill { REFILL_AGAIN_US } else { RETRY_AFTER_US };
@@ -206,16 +225,15 @@ impl Transfers {
 
     /// Lets all resting jobs wait for their turn, since something may go on that could not before.
     pub(crate) fn wake_all(&mut self) {
-        for job in core::mem::take(&mut self.resting).into_keys() {
+        for job in mem::take(&mut self.resting).into_keys() {
             self.queue(job);
         }
     }
 
     /// Returns whether a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
-        let under_way = self.workers.iter().any(|worker| !worker.is_idle());
-        let recalls = self.head_start.is_ready();
-        !self.waiting.is_empty() || under_way || recalls || self.surplus.is_busy()
+        let is_idle = self.waiting.is_empty() && self.under_way.is_empty();
+        !is_idle || self.head_start.is_ready() || self.surplus.is_busy()
     }
 
     /// Returns when a job or the survey is due, in microseconds.
@@ -224,21 +242,19 @@ impl Transfers {
     }
 
     fn queue(&mut self, job: PartitionJob) {
-        let under_way = self.workers.iter().any(|worker| worker.job() == Some(job));
+        let under_way = self.under_way.contains(&job);
         if !under_way && !self.resting.contains_key(&job) && self.queued.insert(job) {
             self.waiting.push_back(job);
         }
     }
 
-    fn forget(&mut self, job: PartitionJob) {
+    fn forget(&mut self, cx: &mut Cx, job: PartitionJob) {
         if self.queued.remove(&job) {
             self.waiting.retain(|waiting| *waiting != job);
         }
         self.resting.remove(&job);
-        for worker in &mut self.workers {
-            if worker.job() == Some(job) {
-                worker.clear();
-            }
+        if self.under_way.remove(&job) {
+            cx.tell(Fact::GivenUp(job));
         }
     }
 }

@@ -9,16 +9,22 @@ use jedlik_hashing::Partition;
 use jedlik_membership::View;
 use jedlik_protocol::PlacedKey;
 
-use crate::background::Background;
 use crate::cx::Cx;
 use crate::io::Output;
 use crate::reasons::ApplyFor;
+use crate::transfers::Transfers;
+use crate::trees::Trees;
 
-impl Background {
+impl Transfers {
     /// Removes damaged records that two readings in a row have found. Otherwise the partition would never vote again: a
     /// tombstone rots while it is being collected, and nobody holds anything that could mend it.
-    pub(crate) fn discard_unmended(&mut self, cx: &mut Cx, view: &View, partition: Partition) {
-        let unmended = self.trees.take_unmended(partition);
+    pub(crate) fn discard_unmended(
+        &mut self,
+        cx: &mut Cx,
+        (trees, view): (&mut Trees, &View),
+        partition: Partition,
+    ) {
+        let unmended = trees.take_unmended(partition);
         // While the partition moves, others may hold records that this node has yet to be sent.
         if view.layouts().len() > 1 {
             return;
@@ -31,7 +37,7 @@ impl Background {
             {
                 continue;
             }
-            self.handle_mended(cx, &key);
+            self.handle_mended(cx, trees, &key);
             let (sweep, discarded) = (None, key.clone());
             let ticket = cx.pending.apply(ApplyFor::Discarded { sweep, key: discarded });
             cx.emit(Output::Discard { ticket, key });
@@ -42,15 +48,16 @@ impl Background {
     pub(crate) fn handle_discarded(
         &mut self,
         cx: &mut Cx,
+        trees: &mut Trees,
         sweep: Option<u64>,
         key: &PlacedKey,
         removed: bool,
     ) {
         if removed {
-            self.trees.forget_damage(key);
+            trees.forget_damage(key);
         }
         if let Some(sweep) = sweep {
-            self.handle_thinned(cx, sweep, removed);
+            self.handle_thinned(cx, trees, sweep, removed);
         }
     }
 }

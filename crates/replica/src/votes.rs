@@ -18,12 +18,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::kept::{Kept, decode};
 use self::layouts::Layouts;
-use crate::background::Background;
 use crate::config::ShardPast;
 use crate::cx::Cx;
+use crate::exchanges::Exchanges;
 use crate::io::{Holding, Output};
 use crate::refilling::{first, oldest_owners};
 use crate::replica::Replica;
+use crate::transfers::Transfers;
+use crate::trees::Trees;
 
 mod kept;
 mod layouts;
@@ -145,7 +147,7 @@ impl Replica {
     }
 }
 
-impl Background {
+impl Transfers {
     /// Follows a view with another past, other owners or other numbers of replicas: what has no vote for it
     /// is written down before anything is done under that view.
     pub(crate) fn follow_votes(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
@@ -185,13 +187,49 @@ impl Background {
 
     fn queue_refills(&mut self, cx: &mut Cx) {
         for partition in cx.votes.refilling() {
-            self.transfers.refill(partition);
+            self.refill(partition);
         }
     }
 
+    /// Refills a partition in which a record took the place of a damaged one, which may have held more.
+    pub(crate) fn handle_mended(&mut self, cx: &mut Cx, trees: &mut Trees, key: &PlacedKey) {
+        let Some(view) = cx.view.clone() else { return };
+        let n = view.bucket(key.key.bucket()).n;
+        let owns = view.owners(key.partition, n).contains(&cx.config.me);
+        if !owns || planted::on(Bug::DamageIsAbsence) {
+            return;
+        }
+        let basis = Basis { n, least_w: view.least_w(n) };
+        // The records that it was compared with before may be the lost ones.
+        let former = cx.votes.entries.remove(&(key.partition, n));
+        for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
+            cx.votes.add(key.partition, n, basis, true);
+        }
+        // The tree still counts the damaged record, so that it may agree with others' all the same; and so
+        // may a comparison under way.
+        trees.read_anew(key.partition);
+        self.refilled(cx, key.partition);
+        self.refill(key.partition);
+        self.restart_inbound(cx, key.partition);
+        cx.keep_votes(true);
+    }
+
+    /// Votes on everything again, since an admin takes this node's copies for all there is: whatever it lacks is lost.
+    pub(crate) fn handle_believe(&mut self, cx: &mut Cx) {
+        for partition in cx.votes.refilling() {
+            self.refilled(cx, partition);
+        }
+        cx.votes.entries.clear();
+        cx.votes.caught_up();
+        self.leave_copy(cx);
+        cx.keep_votes(false);
+    }
+}
+
+impl Exchanges {
     /// Answers a peer what this node can say of keys with this N, as both know them.
     pub(crate) fn serve_vote(
-        &mut self,
+        &self,
         cx: &mut Cx,
         reply: u64,
         (partition, n): (Partition, u8),
@@ -214,40 +252,6 @@ impl Background {
         };
         let life = cx.config.incarnation;
         cx.answer_peer(reply, PeerResponse::Vote { life, vouching });
-    }
-
-    /// Refills a partition in which a record took the place of a damaged one, which may have held more.
-    pub(crate) fn handle_mended(&mut self, cx: &mut Cx, key: &PlacedKey) {
-        let Some(view) = cx.view.clone() else { return };
-        let n = view.bucket(key.key.bucket()).n;
-        let owns = view.owners(key.partition, n).contains(&cx.config.me);
-        if !owns || planted::on(Bug::DamageIsAbsence) {
-            return;
-        }
-        let basis = Basis { n, least_w: view.least_w(n) };
-        // The records that it was compared with before may be the lost ones.
-        let former = cx.votes.entries.remove(&(key.partition, n));
-        for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
-            cx.votes.add(key.partition, n, basis, true);
-        }
-        // The tree still counts the damaged record, so that it may agree with others' all the same; and so
-        // may a comparison under way.
-        self.trees.read_anew(key.partition);
-        self.transfers.refilled(key.partition);
-        self.transfers.refill(key.partition);
-        self.transfers.restart_inbound(key.partition);
-        cx.keep_votes(true);
-    }
-
-    /// Votes on everything again, since an admin takes this node's copies for all there is: whatever it lacks is lost.
-    pub(crate) fn handle_believe(&mut self, cx: &mut Cx) {
-        for partition in cx.votes.refilling() {
-            self.transfers.refilled(partition);
-        }
-        cx.votes.entries.clear();
-        cx.votes.caught_up();
-        self.leave_copy(cx);
-        cx.keep_votes(false);
     }
 }
 

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::vec;
 
 use jedlik_hashing::Position;
+use jedlik_protocol::peer::PeerResponse;
 
 use super::*;
 
@@ -92,9 +93,9 @@ fn what_an_id_stands_for_is_taken_by_its_own_kind_and_once() {
 #[test]
 fn the_reason_for_a_write_can_be_seen_while_it_goes_on() {
     let mut pending = Pending::new(SHARD);
-    let ticket = pending.apply(ApplyFor::ServeWrite { reply: 7 });
-    assert!(matches!(pending.apply_of(ticket), Some(ApplyFor::ServeWrite { reply: 7 })));
-    assert!(matches!(pending.take_apply(ticket), Some(ApplyFor::ServeWrite { reply: 7 })));
+    let ticket = pending.apply(ApplyFor::Serve { reply: 7, response: PeerResponse::Written });
+    assert!(matches!(pending.apply_of(ticket), Some(ApplyFor::Serve { reply: 7, .. })));
+    assert!(matches!(pending.take_apply(ticket), Some(ApplyFor::Serve { reply: 7, .. })));
     assert!(pending.apply_of(ticket).is_none());
 }
 

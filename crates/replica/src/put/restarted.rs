@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
 use super::operation::{PutOperation, WaitingPut};
-use super::queue::Group;
 use super::refuse_put;
+use super::round::Group;
 use crate::cx::Cx;
 use crate::operations::{Operation, Operations};
 use crate::pending::OperationId;

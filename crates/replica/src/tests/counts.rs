@@ -173,7 +173,7 @@ fn what_comes_to_a_surplus_copy_between_its_comparison_and_its_removal_is_not_lo
         }
         // One who has not heard yet writes to others than the present owners, while their copies go.
         for node in (1..=5).map(NodeId) {
-            let sweeping = cluster.node(node).replica.background.sweeping();
+            let sweeping = cluster.node(node).replica.background.transfers.sweeping();
             let held = cluster.node(node).disk.clone().into_iter();
             let last = held.filter(|(key, _)| {
                 Some(key.partition) == sweeping && **key.key.bucket() == *b"wide"

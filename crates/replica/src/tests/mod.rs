@@ -5,6 +5,7 @@ mod cluster;
 mod collection;
 mod counts;
 mod disputes;
+mod exchanges;
 mod explaining;
 mod faults;
 mod histories;

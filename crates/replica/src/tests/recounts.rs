@@ -117,7 +117,7 @@ fn a_life_that_lost_its_past_asks_who_owns_keys_by_a_raised_n_until_it_is_refill
         see(&mut replica, &view([layout.clone()].into(), 3, Past::Continuous, false));
         see(&mut replica, &view([layout.clone()].into(), 5, Past::Continuous, false));
         assert_eq!(bases(&replica), [expected, earlier_life]);
-        replica.background.handle_believe(&mut replica.cx);
+        replica.background.transfers.handle_believe(&mut replica.cx);
         see(&mut replica, &view([layout.clone()].into(), 3, Past::Continuous, false));
         see(&mut replica, &view([layout].into(), 5, Past::Continuous, false));
         assert!(!bases(&replica).contains(&earlier_life), "nothing is refilled any more");
@@ -195,7 +195,12 @@ fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
         for n in [3, 4] {
             (2..=5).for_each(|node| inbound.handle_compared(n, NodeId(node), true));
         }
-        replica.background.handle_inbound_synced(&mut replica.cx, view.layout_id(), P, &Ok(()));
+        replica.background.transfers.handle_inbound_synced(
+            &mut replica.cx,
+            view.layout_id(),
+            P,
+            &Ok(()),
+        );
         assert!(!replica.background.transfers.inbound.contains_key(&P), "it is ready");
         // An earlier life may have been ready, and have acknowledged what no older owner was given.
         let left = replica.cx.votes.entries.contains_key(&pair);

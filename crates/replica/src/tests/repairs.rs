@@ -130,7 +130,7 @@ fn a_damaged_record_of_which_nobody_holds_anything_goes_and_the_partition_votes_
     assert!(cluster.node(N2).damaged.is_empty());
     assert!(!cluster.node(N2).disk.contains_key(&place));
     assert_eq!(cluster.node(N2).replica.refilling(), 0);
-    assert!(!cluster.node(N2).replica.background.trees.has_damage(place.partition));
+    assert!(!cluster.node(N2).replica.background.exchanges.trees.has_damage(place.partition));
 }
 
 #[test]

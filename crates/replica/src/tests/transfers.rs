@@ -314,7 +314,7 @@ fn a_new_owner_that_took_a_record_in_the_place_of_a_damaged_one_is_compared_agai
     let (key, view) = (cluster.placed("k3"), cluster.view(N4));
     let status = |cluster: &mut Cluster| {
         let replica = &cluster.node(N4).replica;
-        replica.background.inbound_status(&replica.cx, &view, key.partition)
+        replica.background.transfers.inbound_status(&replica.cx, &view, key.partition)
     };
     assert_eq!(status(&mut cluster), Some(InboundStatus::Ready), "but for its disk");
     assert!(cluster.held(N4, "k3").is_some());

@@ -8,7 +8,6 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 
 use super::*;
 use crate::exchange_worker::With;
-use crate::trees::Trees;
 
 const P1: Partition = Partition(1);
 const P2: Partition = Partition(2);
@@ -18,7 +17,7 @@ const COMPARE: JobKind = JobKind::Compare { with: With::One(NodeId(2)), scrub: f
 struct Kind {
     kind: JobKind,
     add: fn(&mut Transfers, Partition),
-    end: fn(&mut Transfers, Partition),
+    end: fn(&mut Transfers, &mut Cx, Partition),
     rest_us: u64,
 }
 
@@ -67,15 +66,10 @@ fn taken(transfers: &mut Transfers) -> Vec<PartitionJob> {
     core::iter::from_fn(|| transfers.take()).collect()
 }
 
-/// Has a worker begin a job that was taken.
-fn begin(transfers: &mut Transfers, worker: usize, job: PartitionJob) {
-    transfers.workers[worker].begin(job, &mut Trees::default());
-}
-
 /// Returns how many places each job is in, of those that wait, rest and are under way.
 fn places(transfers: &Transfers) -> BTreeMap<PartitionJob, usize> {
     let mut places = BTreeMap::new();
-    let under_way = transfers.workers.iter().filter_map(ExchangeWorker::job);
+    let under_way = transfers.under_way.iter().copied();
     let waiting = transfers.waiting.iter().copied();
     for job in waiting.chain(transfers.resting.keys().copied()).chain(under_way) {
         *places.entry(job).or_default() += 1;
@@ -118,29 +112,27 @@ fn a_job_is_wanted_from_when_it_is_added_until_it_is_ended() {
         }
         taken(&mut transfers);
         assert!(transfers.is_wanted(kind.job(P1)), "{:?} is wanted while it is done", kind.kind);
-        (kind.end)(&mut transfers, P1);
+        (kind.end)(&mut transfers, &mut Cx::for_tests(), P1);
         assert!(!transfers.is_wanted(kind.job(P1)));
         assert!(!transfers.is_wanted(PartitionJob { partition: P1, kind: COMPARE }));
     }
 }
 
 #[test]
-fn a_job_under_way_does_not_wait_before_its_worker_is_free() {
+fn a_job_under_way_does_not_wait_before_its_worker_has_left_it() {
     for kind in &KINDS {
-        for worker in 0..WORKERS {
-            let mut transfers = kind.added();
-            let job = transfers.take().expect("it waits");
-            begin(&mut transfers, worker, job);
-            assert!(transfers.is_busy());
-            (kind.add)(&mut transfers, P1);
-            transfers.queue(job);
-            assert_eq!(taken(&mut transfers), [], "{:?} is under way", kind.kind);
-            (kind.add)(&mut transfers, P2);
-            assert_eq!(taken(&mut transfers), [kind.job(P2)], "another partition is not");
-            transfers.workers[worker].clear();
-            transfers.queue(job);
-            assert_eq!(taken(&mut transfers), [job]);
-        }
+        let mut transfers = kind.added();
+        let job = transfers.take().expect("it waits");
+        transfers.began(job);
+        assert!(transfers.is_busy());
+        (kind.add)(&mut transfers, P1);
+        transfers.queue(job);
+        assert_eq!(taken(&mut transfers), [], "{:?} is under way", kind.kind);
+        (kind.add)(&mut transfers, P2);
+        assert_eq!(taken(&mut transfers), [kind.job(P2)], "another partition is not");
+        transfers.left(job);
+        transfers.queue(job);
+        assert_eq!(taken(&mut transfers), [job]);
     }
 }
 
@@ -209,7 +201,7 @@ fn a_job_that_is_ended_is_forgotten_wherever_it_is_and_no_other_is() {
             }
             match place {
                 "resting" => transfers.rest(1, job),
-                "under way" => begin(&mut transfers, 1, job),
+                "under way" => transfers.began(job),
                 _ => {}
             }
             let others = KINDS.iter().filter(|other| other.kind != kind.kind);
@@ -217,10 +209,14 @@ fn a_job_that_is_ended_is_forgotten_wherever_it_is_and_no_other_is() {
             others.push((kind, P2));
             others.iter().for_each(|(other, partition)| (other.add)(&mut transfers, *partition));
             let kept = transfers.take().expect("the others wait");
-            begin(&mut transfers, 0, kept);
-            (kind.end)(&mut transfers, P1);
-            assert_eq!(transfers.workers[0].job(), (kept != job).then_some(kept), "{kept:?}");
-            assert!(transfers.workers[1].is_idle(), "{:?} was {place}", kind.kind);
+            transfers.began(kept);
+            let mut cx = Cx::for_tests();
+            (kind.end)(&mut transfers, &mut cx, P1);
+            let was_begun = place == "under way" || kept == job;
+            let given_up: Vec<PartitionJob> = was_begun.then_some(job).into_iter().collect();
+            assert_eq!(cx.given_up(), given_up, "{:?} was {place}", kind.kind);
+            let left: Vec<PartitionJob> = transfers.under_way.iter().copied().collect();
+            assert_eq!(left, (kept != job).then_some(kept).into_iter().collect::<Vec<_>>());
             transfers.wake(u64::MAX);
             let left = taken(&mut transfers);
             assert!(!left.contains(&job), "{:?} was {place}", kind.kind);
@@ -242,13 +238,13 @@ fn a_restart_forgets_all_but_what_is_to_go_and_what_is_to_be_refilled() {
     };
     let (waiting, mut resting, mut under_way) = (added(), added(), added());
     taken(&mut resting).into_iter().for_each(|job| resting.rest(1, job));
-    for worker in 0..WORKERS {
-        let job = under_way.take().expect("there are more kinds than workers");
-        begin(&mut under_way, worker, job);
-    }
+    let begun: BTreeSet<PartitionJob> = taken(&mut under_way).into_iter().take(2).collect();
+    begun.iter().for_each(|job| under_way.began(*job));
     for mut transfers in [waiting, resting, under_way] {
-        transfers.restart();
-        assert!(transfers.workers.iter().all(ExchangeWorker::is_idle));
+        let mut cx = Cx::for_tests();
+        let begun = transfers.under_way.clone();
+        transfers.restart(&mut cx);
+        assert_eq!(cx.given_up().into_iter().collect::<BTreeSet<_>>(), begun);
         assert_eq!(transfers.due_us(), None);
         let job = |kind| PartitionJob { partition: P1, kind };
         let kept = [job(JobKind::Outbound), job(JobKind::Refill)];
@@ -262,8 +258,8 @@ fn a_restart_forgets_all_but_what_is_to_go_and_what_is_to_be_refilled() {
 #[test]
 fn an_inbound_transfer_begins_anew_and_one_that_there_is_not_does_not_begin() {
     let job = PartitionJob { partition: P1, kind: JobKind::Inbound };
-    let mut transfers = Transfers::default();
-    transfers.restart_inbound(P1);
+    let (mut transfers, mut cx) = (Transfers::default(), Cx::for_tests());
+    transfers.restart_inbound(&mut cx, P1);
     assert!(!transfers.is_wanted(job));
     assert_eq!(taken(&mut transfers), []);
     transfers.add_inbound(P1);
@@ -271,12 +267,13 @@ fn an_inbound_transfer_begins_anew_and_one_that_there_is_not_does_not_begin() {
     let first = status(&transfers);
     assert_eq!(taken(&mut transfers), [job]);
     transfers.rest(1, job);
-    transfers.restart_inbound(P1);
+    transfers.restart_inbound(&mut cx, P1);
     assert_eq!(transfers.due_us(), None, "it does not wait for the end of its rest");
     assert_eq!(taken(&mut transfers), [job]);
-    begin(&mut transfers, 0, job);
-    transfers.restart_inbound(P1);
-    assert!(transfers.workers[0].is_idle(), "what was compared does not count");
+    transfers.began(job);
+    assert_eq!(cx.given_up(), []);
+    transfers.restart_inbound(&mut cx, P1);
+    assert_eq!(cx.given_up(), [job], "what was compared does not count");
     assert_eq!(taken(&mut transfers), [job]);
     assert_eq!(status(&transfers), first);
 }
@@ -293,7 +290,7 @@ fn a_refill_is_compared_at_once_only_while_there_is_one() {
     assert_eq!(taken(&mut transfers), [], "it is being refilled already");
     transfers.refill_now(P1);
     assert_eq!(taken(&mut transfers), [job]);
-    transfers.refilled(P1);
+    transfers.refilled(&mut Cx::for_tests(), P1);
     transfers.refill_now(P1);
     assert_eq!(taken(&mut transfers), []);
 }
@@ -306,9 +303,10 @@ fn records_that_come_count_for_an_inbound_partition_alone() {
     for (partition, records, bytes) in [(P1, 2, 30), (P2, 7, 70), (P1, 1, 4), (P1, 0, 0)] {
         transfers.count_received(partition, records, bytes);
     }
-    transfers.end_inbound(P1);
+    let mut cx = Cx::for_tests();
+    transfers.end_inbound(&mut cx, P1);
     transfers.count_received(P1, 9, 90);
-    transfers.restart();
+    transfers.restart(&mut cx);
     let Transferred { received_records, received_bytes, sent_records, sent_bytes, dropped } =
         transfers.transferred;
     assert_eq!((received_records, received_bytes), (3, 34), "a restart keeps the counts");
@@ -324,9 +322,10 @@ fn what_storage_has_found_in_a_partition_is_remembered_until_the_partition_is_go
     transfers.found(P1);
     assert!(transfers.is_occupied(P1) && !transfers.is_occupied(P2));
     assert_eq!(taken(&mut transfers), [job], "it was to go already");
-    transfers.restart();
+    let mut cx = Cx::for_tests();
+    transfers.restart(&mut cx);
     assert!(transfers.is_occupied(P1));
-    transfers.end_outbound(P1);
+    transfers.end_outbound(&mut cx, P1);
     assert!(!transfers.is_occupied(P1));
     transfers.found(P1);
     assert!(transfers.is_occupied(P1) && transfers.is_wanted(job));
@@ -337,9 +336,9 @@ fn what_storage_has_found_in_a_partition_is_remembered_until_the_partition_is_go
 enum Event {
     Add(usize, u32),
     End(usize, u32),
-    /// The next job is begun by this worker, if it is idle.
-    Begin(usize),
-    /// This worker's job is over and rests, unless it is not wanted any more.
+    /// The next job is begun.
+    Begin,
+    /// The job under way in this place is over and rests.
     Finish(usize),
     Wake(u64),
     WakeAll,
@@ -349,12 +348,12 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let (kind, partition, worker) = (0..KINDS.len(), 0..3_u32, 0..WORKERS);
+    let (kind, partition) = (0..KINDS.len(), 0..3_u32);
     prop_oneof![
         6 => (kind.clone(), partition.clone()).prop_map(|(kind, at)| Event::Add(kind, at)),
         2 => (kind, partition.clone()).prop_map(|(kind, at)| Event::End(kind, at)),
-        6 => worker.clone().prop_map(Event::Begin),
-        4 => worker.prop_map(Event::Finish),
+        6 => Just(Event::Begin),
+        4 => (0..4_usize).prop_map(Event::Finish),
         3 => (0..2 * REFILL_AGAIN_US).prop_map(Event::Wake),
         1 => Just(Event::WakeAll),
         1 => partition.clone().prop_map(Event::RestartInbound),
@@ -366,27 +365,29 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #[test]
     fn each_job_that_is_wanted_is_in_one_place_and_no_other_job_is_in_any(
-        events in vec_of(event(), 1..60), worker_first in any::<bool>(),
+        events in vec_of(event(), 1..60), begins_first in any::<bool>(),
     ) {
-        let mut transfers = Transfers::default();
+        let (mut transfers, mut cx) = (Transfers::default(), Cx::for_tests());
         let mut now_us = 0;
-        if worker_first {
+        if begins_first {
             transfers.add_inbound(Partition(0));
             let job = transfers.take().unwrap();
-            begin(&mut transfers, 0, job);
+            transfers.began(job);
         }
         for event in events {
             match event {
                 Event::Add(kind, at) => (KINDS[kind].add)(&mut transfers, Partition(at)),
-                Event::End(kind, at) => (KINDS[kind].end)(&mut transfers, Partition(at)),
-                Event::Begin(worker) if transfers.workers[worker].is_idle() => {
+                Event::End(kind, at) => {
+                    (KINDS[kind].end)(&mut transfers, &mut cx, Partition(at));
+                }
+                Event::Begin => {
                     if let Some(job) = transfers.take() {
-                        begin(&mut transfers, worker, job);
+                        transfers.began(job);
                     }
                 }
-                Event::Finish(worker) => {
-                    if let Some(job) = transfers.workers[worker].job() {
-                        transfers.workers[worker].clear();
+                Event::Finish(place) => {
+                    if let Some(job) = transfers.under_way.iter().copied().nth(place) {
+                        transfers.left(job);
                         transfers.rest(now_us, job);
                     }
                 }
@@ -396,10 +397,11 @@ proptest! {
                     prop_assert!(transfers.due_us().is_none_or(|due_us| due_us > now_us));
                 }
                 Event::WakeAll => transfers.wake_all(),
-                Event::RestartInbound(at) => transfers.restart_inbound(Partition(at)),
+                Event::RestartInbound(at) => {
+                    transfers.restart_inbound(&mut cx, Partition(at));
+                }
                 Event::RefillNow(at) => transfers.refill_now(Partition(at)),
-                Event::Restart => transfers.restart(),
-                Event::Begin(_) => {}
+                Event::Restart => transfers.restart(&mut cx),
             }
             let partitions = (0..3).map(Partition);
             let jobs = partitions.flat_map(|at| KINDS.iter().map(move |kind| kind.job(at)));
