@@ -13,8 +13,7 @@ use jedlik_merkle::{LEAF_BITS, Tree, item};
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::gossip::Load;
 use jedlik_protocol::{Key, PlacedKey};
-
-use crate::io::RecordMeta;
+use jedlik_storage_port::RecordMeta;
 
 /// Most damaged records of a partition that are remembered: one is enough to say that there is damage.
 const DAMAGED_MAX: usize = 1_024;
@@ -199,8 +198,10 @@ impl Trees {
 
     /// Forgets a damaged record that is gone.
     pub(crate) fn forget_damage(&mut self, key: &PlacedKey) {
-        if let Some(trees) = self.by_partition.get_mut(&key.partition) {
-            trees.damaged.remove(key);
+        let Some(trees) = self.by_partition.get_mut(&key.partition) else { return };
+        trees.damaged.remove(key);
+        if let Some(reading) = &mut trees.reading {
+            reading.damaged.remove(key);
         }
     }
 
