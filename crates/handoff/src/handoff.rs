@@ -15,8 +15,9 @@ use jedlik_hashing::NodeId;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::{Digest, PlacedKey};
+use jedlik_storage_port::{HintPage, HintTotals};
 
-use crate::hint::{Delivery, HandoffOutput, HeldHint, HintTotals};
+use crate::hint::{Delivery, HandoffOutput};
 use crate::hint_queue::{HintQueue, PAGE_RECORDS};
 
 /// Size in bytes at which a page of hints ends.
@@ -65,10 +66,9 @@ impl Handoff {
         self.change(now_us, target, HintQueue::set_down);
     }
 
-    /// Takes storage's answer to [`HandoffOutput::LoadPage`]: hints in order, and whether there are none past
-    /// them. Damaged ones are left out.
-    pub fn handle_page(&mut self, now_us: u64, target: NodeId, hints: Vec<HeldHint>, end: bool) {
-        self.change(now_us, target, |held| held.take_page(now_us, Some((hints, end))));
+    /// Takes storage's answer to [`HandoffOutput::LoadPage`].
+    pub fn handle_page(&mut self, now_us: u64, target: NodeId, page: HintPage) {
+        self.change(now_us, target, |held| held.take_page(now_us, Some(page)));
     }
 
     /// Notes that storage could not read the page; it is asked again after a rest.

@@ -2,39 +2,7 @@
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
-
-/// Totals of the hints that storage holds for one target.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HintTotals {
-    /// Number of hints, one for each key.
-    pub count: u64,
-    /// Size of the hints' records, in bytes.
-    pub bytes: u64,
-    /// Time since which the oldest hint waits, in milliseconds since the Unix epoch, by this node's clock;
-    /// `None` without hints.
-    pub oldest_ms: Option<u64>,
-}
-
-/// Hint as storage holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldHint {
-    /// Key that the hint is of.
-    pub key: PlacedKey,
-    /// Time since which there is a hint of the key, in milliseconds since the Unix epoch; a hint that grows
-    /// keeps it.
-    pub since_ms: u64,
-    /// Merge of all records of the key that were hinted.
-    pub record: EncodedRecord,
-}
-
-/// Place of a hint among those of its target: the oldest first, in the order of keys where times are equal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HintMark {
-    /// Time since which there is a hint, as in [`HeldHint::since_ms`].
-    pub since_ms: u64,
-    /// Key that the hint is of.
-    pub key: PlacedKey,
-}
+use jedlik_storage_port::HintMark;
 
 /// Effect that the machine wants of storage. None of them waits for the budget.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
+use jedlik_storage_port::{Hint, HintMark, HintPage, HintTotals};
 
-use crate::hint::{HeldHint, HintMark, HintTotals};
 use crate::rate::Rate;
 
 /// Most hints in a page, under way, or being released.
@@ -64,7 +64,7 @@ pub(crate) struct HintQueue {
     up: bool,
     pass: Pass,
     loading: Loading,
-    waiting: VecDeque<HeldHint>,
+    waiting: VecDeque<Hint>,
     underway: BTreeMap<PlacedKey, Underway>,
     /// Hints whose removal is under way to the disk.
     releasing: BTreeMap<PlacedKey, Digest>,
@@ -128,18 +128,18 @@ impl HintQueue {
     }
 
     /// Takes a page, or `None` for one that could not be read.
-    pub(crate) fn take_page(&mut self, now_us: u64, page: Option<(Vec<HeldHint>, bool)>) {
+    pub(crate) fn take_page(&mut self, now_us: u64, page: Option<HintPage>) {
         if core::mem::take(&mut self.loading) != Loading::Page {
             return;
         }
-        let Some((hints, end)) = page else {
+        let Some(HintPage { hints, until, .. }) = page else {
             self.note_failure(now_us, "a page of hints could not be read".into());
             return;
         };
         // A page without a hint gives no mark to go on from.
-        self.pass.at_end = end || hints.is_empty();
+        self.pass.at_end = until.is_none() || hints.is_empty();
         if let Some(last) = hints.last() {
-            self.pass.mark = Some(HintMark { since_ms: last.since_ms, key: last.key.clone() });
+            self.pass.mark = Some(last.mark());
         }
         self.waiting = hints.into();
         self.skip_busy();
@@ -182,11 +182,11 @@ impl HintQueue {
     /// Returns the oldest hint that waits; it is under way from now on.
     pub(crate) fn send(&mut self) -> Option<(PlacedKey, EncodedRecord, Digest)> {
         let hint = self.may_send().then(|| self.waiting.pop_front())??;
-        let digest = hint.record.digest();
-        let bytes = hint.record.bytes().len();
+        let record = hint.record.record;
+        let (digest, bytes) = (record.digest(), record.bytes().len());
         self.underway.insert(hint.key.clone(), Underway { digest, bytes });
         self.skip_busy();
-        Some((hint.key, hint.record, digest))
+        Some((hint.key, record, digest))
     }
 
     /// Notes that the target has synced a hint; returns the digest of the record that it was sent.

@@ -20,6 +20,6 @@ mod refill;
 
 pub use budget::{Budget, BudgetReport, BudgetSettings, Foreground};
 pub use handoff::Handoff;
-pub use hint::{Delivery, HandoffOutput, HeldHint, HintMark, HintTotals};
+pub use hint::{Delivery, HandoffOutput};
 pub use inbound::{InboundStatus, InboundTransfer, OldOwner, OldSet};
 pub use refill::{Refill, RefillSet, RefillStatus};

@@ -10,6 +10,7 @@ use core::slice;
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
 use jedlik_protocol::admin::{BackgroundReport, HintReport, RepairReport, WorkKind};
+use jedlik_storage_port::RangePage;
 
 use crate::Tuning;
 use crate::collector::Collector;
@@ -19,7 +20,6 @@ use crate::exchange_worker::JobKind;
 use crate::exchanges::Exchanges;
 use crate::hint_delivery::Hints;
 use crate::io::StorageFault;
-use crate::range::RangeResult;
 use crate::range_reads::RangeReads;
 use crate::repair::Repairs;
 use crate::replica::Replica;
@@ -138,7 +138,7 @@ impl Background {
         &mut self,
         cx: &mut Cx,
         (partition, reading): (Partition, u64),
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let Some(view) = cx.view.clone() else { return };
         let Self { exchanges, transfers, .. } = self;

@@ -12,11 +12,12 @@ use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+use jedlik_storage_port::Holding;
 
 use crate::Counter;
 use crate::collector::{CollectionStep, Collector, Residue, Terms, residue};
 use crate::cx::{Cx, Fact};
-use crate::io::{Holding, Output, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::{ApplyFor, LoadFor};
 use crate::revision::Revision;

@@ -10,12 +10,13 @@ use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::PlacedKey;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{DigestPage, PeerResponse};
+use jedlik_storage_port::RangePage;
 
 use crate::cx::{Cx, Fact};
 use crate::exchange::digests;
 use crate::exchanges::Exchanges;
 use crate::io::{Output, StorageFault};
-use crate::range::{RangeRequest, RangeResult};
+use crate::range;
 use crate::reasons::PageFor;
 use crate::scan::mark;
 
@@ -53,7 +54,7 @@ impl Exchanges {
         cx: &mut Cx,
         (reply, n): (u64, u8),
         (clocks, synced): (bool, bool),
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let Some(view) = cx.view.clone() else { return };
         let response = match result {
@@ -90,7 +91,7 @@ impl Cx {
         let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
         let span = Some((range(first_leaf).0, range(last_leaf).1));
         let ticket = self.pending.page(ticket);
-        let range = RangeRequest::stored(partition, span, after, limit);
+        let range = range::stored(partition, span, after, limit);
         self.emit(Output::Range { ticket, range });
     }
 }

@@ -15,13 +15,14 @@ use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey, Terms};
+use jedlik_storage_port::Holding;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::Counter;
 use crate::config::Config;
 use crate::exchange_worker::PartitionJob;
-use crate::io::{Holding, Output, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::message_age::MessageAge;
 use crate::patience::answer_limit_us;
 use crate::pending::{Asker, PeerCall, Pending, Purpose};

@@ -13,15 +13,16 @@ use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{DigestEntry, Doubt, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey, StoredRecord};
+use jedlik_storage_port::{Holding, RangePage, RangeRequest, RecordMeta};
 use jedlik_vclock::{ClockEntry, VectorClock};
 
 use crate::Counter;
 use crate::clashes::Pair;
 use crate::cx::{Cx, Fact};
 use crate::exchanges::Exchanges;
-use crate::io::{Holding, Output, RecordMeta, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::pending::{ExchangeStep, PeerCall, Purpose};
-use crate::range::{RangeRequest, RangeResult};
+use crate::range;
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::revision::Revision;
 use crate::trees::TreeChange;
@@ -63,7 +64,7 @@ impl Cx {
         after: Option<PlacedKey>,
     ) {
         let ticket = self.pending.page(PageFor::Reading { partition, reading });
-        let range = RangeRequest::stored(partition, None, after, READING_RECORDS);
+        let range = range::stored(partition, None, after, READING_RECORDS);
         self.emit(Output::Range { ticket, range });
     }
 }
@@ -107,7 +108,7 @@ impl Exchanges {
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
                 let span = (range(first_leaf).0, range(last_leaf).1);
                 let (span, limit) = (Some(span), LISTING_RECORDS);
-                let range = RangeRequest::stored(partition, span, None, limit);
+                let range = range::stored(partition, span, None, limit);
                 let digests = Vec::new();
                 return self.list(cx, Listing { id, first_leaf, n, clocks, range, digests });
             }
@@ -128,7 +129,7 @@ impl Exchanges {
         cx: &mut Cx,
         view: &View,
         (partition, reading): (Partition, u64),
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) -> Option<PageRead> {
         if self.trees.reading(partition).is_none_or(|(number, _)| number != reading) {
             return None;
@@ -150,7 +151,7 @@ impl Exchanges {
         }
         let changes = page.records.iter().map(|(key, stored)| {
             let n = view.bucket(key.key.bucket()).n;
-            TreeChange::new(view.partitions(), key, n, None, Some(meta(&stored.record)))
+            TreeChange::new(view.partitions(), key, n, None, Some(RecordMeta::of(&stored.record)))
         });
         let ended = page.until.is_none();
         if self.trees.read(cx.now.mono_us, partition, changes, page.until) {
@@ -171,7 +172,7 @@ impl Exchanges {
         &mut self,
         cx: &mut Cx,
         mut listing: Listing,
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let Some(view) = cx.view.clone() else { return };
         if let Ok(page) = &result {
@@ -351,11 +352,6 @@ fn held(response: PeerResponse) -> PeerResponse {
     }
 }
 
-/// Returns a record's entry in a tree: its digest and its size.
-fn meta(record: &EncodedRecord) -> RecordMeta {
-    RecordMeta { digest: record.digest(), bytes: record.bytes().len() as u32 }
-}
-
 /// Returns the size of an entry of a page of digests in a message, in bytes.
 fn told_bytes(told: &DigestEntry) -> usize {
     HASH_BYTES + size_of::<ClockEntry>() * told.clock.as_ref().map_or(0, VectorClock::len)
@@ -363,7 +359,7 @@ fn told_bytes(told: &DigestEntry) -> usize {
 
 /// Returns the digests, and the clocks if wanted, of those records of a page whose buckets have this N.
 pub(crate) fn digests(
-    page: RangeResult,
+    page: RangePage,
     view: &View,
     n: u8,
     clocks: bool,

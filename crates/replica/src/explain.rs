@@ -11,10 +11,11 @@ use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, EncodedRecord, Key, PlacedKey, Record};
+use jedlik_storage_port::Holding;
 use jedlik_vclock::Content;
 
 use crate::cx::Cx;
-use crate::io::{Holding, Output, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::operations::{Next, Operation, Operations};
 use crate::patience::CALL_LIMIT_US;
 use crate::pending::{Asker, Caller, OperationId, Purpose};

@@ -15,11 +15,12 @@ use jedlik_protocol::client::{ClientResponse, GetRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+use jedlik_storage_port::Holding;
 
 use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
 use crate::cx::{Cx, Fact};
-use crate::io::{Holding, Output, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::local_copy::merged;
 use crate::operations::{Next, Operation, Operations, SILENT_AFTER_US};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};

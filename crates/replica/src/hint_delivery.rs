@@ -6,7 +6,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use jedlik_handoff::{Delivery, Handoff, HandoffOutput, HintTotals};
+use jedlik_handoff::{Delivery, Handoff, HandoffOutput};
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_planted::{self as planted, Bug};
@@ -14,11 +14,12 @@ use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, EncodedRecord, PlacedKey, StoredRecord};
+use jedlik_storage_port::{HintPage, HintTotals, Holding};
 
 use crate::Counter;
 use crate::clashes::{Clashes, Pair};
 use crate::cx::Cx;
-use crate::io::{HintPage, Holding, Output, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::pending::Purpose;
 use crate::reasons::ApplyFor;
 
@@ -167,7 +168,7 @@ impl Hints {
         let Some(target) = cx.pending.take_hint_page(ticket) else { return };
         let handoff = &mut self.handoff;
         match result {
-            Ok(HintPage { hints, end }) => handoff.handle_page(cx.now.mono_us, target, hints, end),
+            Ok(page) => handoff.handle_page(cx.now.mono_us, target, page),
             Err(_) => handoff.handle_page_failed(cx.now.mono_us, target),
         }
         self.follow_handoff(cx);

@@ -4,15 +4,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_handoff::{HeldHint, HintMark, HintTotals};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, LayoutId, PlacedKey, Stamp, StoredRecord, Terms};
+use jedlik_storage_port::{
+    HintMark, HintPage, HintTotals, Holding, RangePage, RangeRequest, RecordMeta,
+};
 
-use crate::{Counter, RangeRequest, RangeResult, Recalled, Revision};
+use crate::{Counter, Recalled, Revision};
 
 /// Event that a driver gives a replica by [`Replica::handle`](crate::Replica::handle).
 #[derive(Debug, Clone)]
@@ -111,7 +113,7 @@ pub enum Input {
         /// Ticket of the answered [`Output::Range`].
         ticket: u64,
         /// Page of records in key order; a full page names the key up to which it reaches.
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     },
     /// Storage's answer to [`Output::Survey`].
     Surveyed {
@@ -138,48 +140,6 @@ pub enum Input {
     SetBackground(BackgroundChange),
     /// The time that [`Replica::poll_timeout`](crate::Replica::poll_timeout) named has come.
     Timeout,
-}
-
-/// Digest and size of a record: its entry in a hash tree, and its share of the shard's load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordMeta {
-    /// Digest of the whole encoded record: clock, siblings and values.
-    pub digest: Digest,
-    /// Length of the encoded record, in bytes.
-    pub bytes: u32,
-}
-
-/// All that storage holds of one key: this node's record and the hints for other nodes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holding {
-    /// This node's own record; `None` if there is none, or none that can be read.
-    pub record: Option<StoredRecord>,
-    /// Whether this node has a record that fails its checksum. Such a record counts as missing, not as absent.
-    pub damaged: bool,
-    /// Readable hints of the key, at most one for each target.
-    pub hints: Vec<Hint>,
-    /// Whether the key has further hints, which fail their checksums now and may be readable the next time.
-    pub damaged_hints: bool,
-}
-
-/// Record that this node keeps for another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hint {
-    /// Node that the hint is for.
-    pub target: NodeId,
-    /// Time of the oldest write to the hint, in milliseconds since the Unix epoch, by this node's clock.
-    pub since_ms: u64,
-    /// Merge of all records of the key that were hinted for the target. Its local actor is the hint's own.
-    pub record: StoredRecord,
-}
-
-/// Page of the hints for one node, the oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HintPage {
-    /// Hints in the order of (`since_ms`, key).
-    pub hints: Vec<HeldHint>,
-    /// Whether the target has no hints after these.
-    pub end: bool,
 }
 
 /// Reason why storage did not do what an output asked for.

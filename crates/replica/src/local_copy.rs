@@ -4,8 +4,7 @@
 //! been reconciled: it is kept, and delivered and seen then.
 
 use jedlik_protocol::EncodedRecord;
-
-use crate::io::Holding;
+use jedlik_storage_port::Holding;
 
 /// Returns the record merged with the hints of the key, as reads see it. So a get that reaches a fallback
 /// finds what the fallback keeps for others.

@@ -13,9 +13,9 @@ use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, CLOCK_ENTRIES_MAX, SIBLINGS_MAX};
 use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Now, Record, StoredRecord};
+use jedlik_storage_port::Holding;
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, actor_for};
 
-use crate::io::Holding;
 use crate::local_copy::merged_in_order;
 
 /// Most bytes of an encoded sibling beside its value, its clock entry included.

@@ -14,11 +14,11 @@ use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
 use jedlik_protocol::peer::{Page, PeerResponse};
+use jedlik_storage_port::RangePage;
 
 use crate::cx::{Cx, Fact};
 use crate::io::StorageFault;
 use crate::patience::FETCH_LIMIT_US;
-use crate::range::RangeResult;
 use crate::reasons::PageFor;
 use crate::scan::mark;
 
@@ -53,7 +53,7 @@ pub(crate) struct RangeReads {
 }
 
 /// Returns a page as it goes to a peer.
-fn wire_page(result: RangeResult) -> Page {
+fn wire_page(result: RangePage) -> Page {
     let records = result.records.into_iter().map(|(key, stored)| (key.key, stored.record));
     Page { records: records.collect(), until: result.until.map(mark) }
 }
@@ -97,7 +97,7 @@ impl Cx {
     pub(crate) fn serve_fetch(
         &mut self,
         (reply, n): (u64, u8),
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
         let response = match result {

@@ -18,6 +18,7 @@ use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
 use jedlik_protocol::{Blob, ClusterId, PlacedKey};
+use jedlik_storage_port::RangePage;
 use jedlik_vclock::Content;
 
 use crate::Counter;
@@ -26,7 +27,7 @@ use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
 use crate::operations::{Next, Operation, Operations};
 use crate::pending::{Asker, Caller, OperationId, Purpose};
-use crate::range::{RangeRequest, RangeResult};
+use crate::range;
 use crate::reasons::PageFor;
 use crate::votes::counts_digest;
 
@@ -72,7 +73,7 @@ impl ScanOperation {
                 ScanOutput::Read { node } if node == cx.config.me => {
                     let ticket = cx.pending.page(PageFor::Scan(id));
                     let after = after.clone().map(|mark| placed(mark, self.place));
-                    let range = RangeRequest::seen(partition, (bucket, values), after, limit);
+                    let range = range::seen(partition, (bucket, values), after, limit);
                     cx.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
@@ -234,7 +235,7 @@ impl Operations {
         &mut self,
         cx: &mut Cx,
         id: OperationId,
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let me = cx.config.me;
         let Some(Operation::Scan(scan)) = self.by_id.get(&id) else { return };
@@ -266,7 +267,7 @@ impl Cx {
         &mut self,
         reply: u64,
         scanning: Scanning,
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let response = match self.scanned(scanning, result) {
             Ok(ScanPage { records, until, damaged, doubt }) => {
@@ -284,9 +285,9 @@ impl Cx {
     pub(crate) fn scanned(
         &self,
         scanning: Scanning,
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) -> Result<ScanPage, Failure> {
-        let RangeResult { records, until, mut damaged } = result.map_err(StorageFault::failure)?;
+        let RangePage { records, until, mut damaged } = result.map_err(StorageFault::failure)?;
         let shown = records.into_iter().map(|(key, stored)| (key, stored.record)).collect();
         if planted::on(Bug::DamageIsAbsence) {
             damaged.clear();

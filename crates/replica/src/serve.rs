@@ -7,14 +7,15 @@ use jedlik_membership::View;
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey, StoredRecord};
+use jedlik_storage_port::Holding;
 
 use crate::collection::Question;
 use crate::collector::Terms;
 use crate::explain::inspection;
-use crate::io::{Holding, Output, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::local_copy::merged;
 use crate::pending::{Asker, HoldFor};
-use crate::range::RangeRequest;
+use crate::range;
 use crate::range_reads::RangeRead;
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::replica::Replica;
@@ -106,7 +107,7 @@ impl Replica {
         let after =
             after.map(|mark| PlacedKey::new(self.cx.config.cluster, view.partitions(), mark.key));
         let limit = limit.min(SCAN_PAGE_RECORDS);
-        let range = RangeRequest::seen(partition, (bucket, values), after, limit);
+        let range = range::seen(partition, (bucket, values), after, limit);
         self.cx.emit(Output::Range { ticket, range });
     }
 

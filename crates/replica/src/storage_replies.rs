@@ -4,12 +4,12 @@
 
 use jedlik_protocol::PlacedKey;
 use jedlik_protocol::peer::PeerResponse;
+use jedlik_storage_port::{Holding, RangePage, RecordMeta};
 
 use crate::Counter;
 use crate::background::Background;
-use crate::io::{Holding, RecordMeta, StorageFault};
+use crate::io::StorageFault;
 use crate::pending::HoldFor;
-use crate::range::RangeResult;
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::replica::Replica;
 use crate::trees::TreeChange;
@@ -169,7 +169,7 @@ impl Replica {
         }
     }
 
-    pub(crate) fn handle_ranged(&mut self, ticket: u64, result: Result<RangeResult, StorageFault>) {
+    pub(crate) fn handle_ranged(&mut self, ticket: u64, result: Result<RangePage, StorageFault>) {
         let Self { cx, operations, background } = self;
         let Some(reason) = cx.pending.take_page(ticket) else { return };
         match reason {

@@ -12,12 +12,13 @@ use jedlik_membership::View;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::PlacedKey;
 use jedlik_protocol::admin::WorkKind;
+use jedlik_storage_port::RangePage;
 
 use crate::cx::{Cx, Fact};
 use crate::exchange::READING_RECORDS;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::range::{RangeRequest, RangeResult};
+use crate::range;
 use crate::reasons::{ApplyFor, PageFor};
 use crate::revision::Revision;
 use crate::transfer_jobs::Obstacle;
@@ -203,7 +204,7 @@ impl Transfers {
         let (sweep, partition, after) = (sweep.number, sweep.partition, sweep.after.clone());
         let ticket = cx.pending.page(PageFor::Surplus { sweep });
         let limit = READING_RECORDS;
-        let range = RangeRequest::stored(partition, None, after, limit);
+        let range = range::stored(partition, None, after, limit);
         cx.emit(Output::Range { ticket, range });
         true
     }
@@ -214,7 +215,7 @@ impl Transfers {
         cx: &mut Cx,
         trees: &Trees,
         number: u64,
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) {
         let Some(view) = cx.view.clone() else { return };
         let Some(sweep) = self.surplus.sweep.as_ref() else { return };

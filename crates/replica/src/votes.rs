@@ -14,6 +14,7 @@ use jedlik_membership::{ActiveLayout, Past, View};
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::peer::{Doubt, PeerResponse, Vouching};
 use jedlik_protocol::{LayoutId, PlacedKey};
+use jedlik_storage_port::Holding;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::kept::{Kept, decode};
@@ -21,7 +22,7 @@ use self::layouts::Layouts;
 use crate::config::ShardPast;
 use crate::cx::Cx;
 use crate::exchanges::Exchanges;
-use crate::io::{Holding, Output};
+use crate::io::Output;
 use crate::refilling::{first, oldest_owners};
 use crate::replica::Replica;
 use crate::transfers::Transfers;

@@ -280,7 +280,8 @@ impl ShardDriver {
                 self.release(now, (ticket, target, key), digest);
             }
             Output::Hints { ticket, target, after, limit_records, limit_bytes } => {
-                self.read_hints(now, (ticket, target), after, (limit_records, limit_bytes));
+                let limits = (limit_records, limit_bytes);
+                self.read_hints(now, (ticket, target), after.as_ref(), limits);
             }
             Output::Range { ticket, range } => self.read_range(now, ticket, range),
             Output::Sync { ticket } => self.storage.sync(ticket),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
-use jedlik_replica::{HeldHint, Hint, HintMark, HintTotals, RangeRequest, RangeResult, RecordMeta};
+use jedlik_storage_port::{Hint, HintMark, HintTotals, RangePage, RangeRequest, RecordMeta};
 
 /// Targets and keys of a set of hints.
 pub(crate) type HintNames = BTreeSet<(NodeId, PlacedKey)>;
@@ -125,11 +125,7 @@ impl Contents {
     }
 
     pub(crate) fn meta(&self, key: &PlacedKey) -> Option<RecordMeta> {
-        let of = |record: &EncodedRecord| RecordMeta {
-            digest: record.digest(),
-            bytes: record.bytes().len() as u32,
-        };
-        self.records.get(key).map(|stored| of(&stored.record))
+        self.records.get(key).map(|stored| RecordMeta::of(&stored.record))
     }
 
     /// Returns the hint of a key for a node.
@@ -141,21 +137,21 @@ impl Contents {
     pub(crate) fn hints_of(&self, key: &PlacedKey) -> Vec<Hint> {
         let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
             let (since_ms, record) = (kept.since_ms, kept.stored.clone());
-            (of == key).then_some(Hint { target: *target, since_ms, record })
+            (of == key).then(|| Hint { target: *target, since_ms, key: key.clone(), record })
         };
         self.hints.iter().filter_map(of_key).collect()
     }
 
     /// Returns the hints for a node past a mark, the oldest first.
-    pub(crate) fn hints_for(&self, target: NodeId, after: Option<&HintMark>) -> Vec<HeldHint> {
+    pub(crate) fn hints_for(&self, target: NodeId, after: Option<&HintMark>) -> Vec<Hint> {
         let held = |((of, key), kept): (&(NodeId, PlacedKey), &Kept)| {
             let (key, since_ms) = (key.clone(), kept.since_ms);
-            let record = kept.stored.record.clone();
-            (*of == target).then_some(HeldHint { key, since_ms, record })
+            let record = kept.stored.clone();
+            (*of == target).then_some(Hint { target, since_ms, key, record })
         };
-        let mut hints: Vec<HeldHint> = self.hints.iter().filter_map(held).collect();
-        hints.sort_by_key(mark);
-        hints.retain(|hint| after.is_none_or(|after| mark(hint) > *after));
+        let mut hints: Vec<Hint> = self.hints.iter().filter_map(held).collect();
+        hints.sort_by_key(Hint::mark);
+        hints.retain(|hint| after.is_none_or(|after| hint.mark() > *after));
         hints
     }
 
@@ -187,7 +183,7 @@ impl Contents {
         &self,
         (damaged, unreadable): (&BTreeSet<PlacedKey>, &HintNames),
         asked: &RangeRequest,
-    ) -> RangeResult {
+    ) -> RangePage {
         let inside = |key: &PlacedKey| {
             key.partition == asked.partition
                 && asked.bucket.as_ref().is_none_or(|bucket| key.key.bucket() == bucket)
@@ -208,17 +204,13 @@ impl Contents {
         let until = records.last().filter(|_| more).map(|(key, _)| key.clone());
         let reached = |key: &&PlacedKey| until.as_ref().is_none_or(|until| *key <= until);
         let damaged = damaged.iter().filter(|key| inside(key)).filter(reached);
-        RangeResult { damaged: damaged.cloned().collect(), records, until }
+        RangePage { damaged: damaged.cloned().collect(), records, until }
     }
 
     /// Returns the target and key of each hint.
     pub(crate) fn held(&self) -> impl Iterator<Item = &(NodeId, PlacedKey)> {
         self.hints.keys()
     }
-}
-
-fn mark(hint: &HeldHint) -> HintMark {
-    HintMark { since_ms: hint.since_ms, key: hint.key.clone() }
 }
 
 /// Returns the record after a merge of `new` over `held`; the newer local actor is kept.

@@ -10,7 +10,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetReque
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Now, Quorum};
-use jedlik_replica::Holding;
+use jedlik_storage_port::Holding;
 
 use crate::breach::{Breach, Promise};
 use crate::clock::calendar_ms;

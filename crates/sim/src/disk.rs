@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
-use jedlik_replica::{
-    Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult, RecordMeta,
-    StorageFault,
+use jedlik_replica::StorageFault;
+use jedlik_storage_port::{
+    Hint, HintMark, HintPage, HintTotals, Holding, RangePage, RangeRequest, RecordChange,
 };
 use jedlik_vclock::LocalActor;
 
@@ -25,9 +25,6 @@ mod rot;
 
 /// Answer to a change: its ticket and its result.
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
-
-/// Record before and after a change.
-pub(crate) type RecordChange = (Option<RecordMeta>, Option<RecordMeta>);
 
 #[derive(Debug)]
 struct Entry {
@@ -118,7 +115,7 @@ impl Disk {
             if holding.hints.iter().all(|hint| hint.target != target) {
                 let record = EncodedRecord::encode(&Record::new());
                 let record = StoredRecord { local: Some(local), record };
-                holding.hints.push(Hint { target, since_ms: 0, record });
+                holding.hints.push(Hint { target, since_ms: 0, key: key.clone(), record });
             }
         }
         holding
@@ -194,7 +191,7 @@ impl Disk {
         self.damaged.remove(key);
         let before = self.memory.meta(key);
         self.stage(key, Edit::Merge(record), ticket, level);
-        Ok((before, self.memory.meta(key)))
+        Ok(RecordChange::sound(before, self.memory.meta(key)))
     }
 
     /// Replaces the expected record by another, or by none; does nothing if another one is stored.
@@ -210,7 +207,7 @@ impl Disk {
         let found = before.map(|held| held.digest);
         let edit = if found == Some(expected) { Edit::Set(record) } else { Edit::Wait };
         self.stage(key, edit, ticket, Durability::Synced);
-        Ok((before, self.memory.meta(key)))
+        Ok(RecordChange::sound(before, self.memory.meta(key)))
     }
 
     /// Merges a record into the hint for another node.
@@ -296,9 +293,10 @@ impl Disk {
             }
             !unreadable
         });
-        let end = hints.len() <= limit as usize;
+        let found = hints.len();
         hints.truncate(limit as usize);
-        HintPage { hints, end }
+        let until = hints.last().filter(|_| hints.len() < found).map(Hint::mark);
+        HintPage { hints, until, damaged: Vec::new() }
     }
 
     /// Returns the target and key of each hint.
@@ -312,7 +310,7 @@ impl Disk {
         changed.map(|target| (target, self.memory.totals(target))).collect()
     }
 
-    pub(crate) fn page(&self, asked: &RangeRequest) -> RangeResult {
+    pub(crate) fn page(&self, asked: &RangeRequest) -> RangePage {
         self.memory.page((&self.damaged, &self.unreadable), asked)
     }
 

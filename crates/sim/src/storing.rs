@@ -6,9 +6,9 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{Input, Output, Recalled, Revision, StorageFault};
+use jedlik_storage_port::RecordChange;
 
 use crate::breach::{Breach, Promise};
-use crate::disk::RecordChange;
 use crate::node::index;
 use crate::trace;
 use crate::world::{World, key_index};
@@ -204,7 +204,7 @@ impl World {
         result: Result<RecordChange, StorageFault>,
     ) {
         match result {
-            Ok((before, after)) => {
+            Ok(RecordChange { before, after, .. }) => {
                 self.give(node, now, Input::Changed { ticket, key, before, after });
             }
             Err(fault) => self.refused(node, now, ticket, fault),

@@ -9,8 +9,8 @@ use std::ops::Bound;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::{Hint, HintMark};
 
-use crate::hint::{Hint, HintMark};
 use crate::memory::span_of;
 
 /// Memory that a buffered record takes beyond its bytes: the map's entry and the headers of its allocations.

@@ -17,10 +17,11 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 
 use crate::filter::{Filter, take};
-use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
-use crate::{RangePage, RangeQuery, Store, StoreError, Writes};
+use crate::hint::{HintRow, HintRows};
+use crate::{RangeQuery, Store, StoreError, Writes};
 
 const FORMAT: u8 = 1;
 /// Largest size of the filters kept over a stop, in bytes; partitions past it are learned again as they are read.
@@ -277,7 +278,7 @@ impl<S: Store> Store for Filtered<S> {
         self.engine.hints(target, after, limit_hints, limit_bytes)
     }
 
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError> {
         self.engine.hint_totals()
     }
 

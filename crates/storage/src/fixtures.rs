@@ -7,9 +7,10 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount, Position};
 use jedlik_protocol::{
     Blob, ClusterId, EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, Record, StoredRecord,
 };
+use jedlik_storage_port::Hint;
 use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
 
-use crate::{Hint, HintWrite, RangeQuery, ShardIdentity, Store, StoreError, Writes};
+use crate::{HintWrite, RangeQuery, ShardIdentity, Store, StoreError, Writes};
 
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };

@@ -15,11 +15,12 @@ use std::sync::{Arc, OnceLock};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use tracing::error;
 
 use crate::fault_note::{self, FaultNote};
-use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
-use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
+use crate::hint::{HintRow, HintRows};
+use crate::{OpenError, RangeQuery, Store, StoreError, Writes};
 
 thread_local! {
     /// Number of guarded calls that this thread is in.
@@ -176,7 +177,7 @@ impl<S: Store> Store for Guarded<S> {
         self.call("reading hints", |engine| engine.hints(target, after, limit_hints, limit_bytes))
     }
 
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError> {
         self.call("counting hints", S::hint_totals)
     }
 

@@ -1,39 +1,10 @@
-//! Hints: records that this node keeps for other nodes until they are back (paper 4.6).
+//! Hints as an engine writes and reads them, damaged ones included.
 //!
-//! Invariant: there is at most one hint for each target and key. It holds the merge of all records held for them, and
-//! is ordered by the age of the oldest of these.
+//! Invariant: a row says how large its hint is even where the record can't be read.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{PlacedKey, StoredRecord};
-
-/// Record that a node keeps for another one, which was unreachable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hint {
-    /// Node for which the record is kept.
-    pub target: NodeId,
-    /// Time of the oldest record that was merged into the hint, in milliseconds since the Unix epoch, by this node's
-    /// clock.
-    pub since_ms: u64,
-    /// Key of the record, with its partition and position.
-    pub key: PlacedKey,
-    /// Record that the target has to merge.
-    pub record: StoredRecord,
-}
-
-impl Hint {
-    /// Returns the hint's place among its target's hints.
-    #[must_use]
-    pub fn mark(&self) -> HintMark {
-        HintMark { since_ms: self.since_ms, key: self.key.clone() }
-    }
-
-    /// Returns what the hint adds to [`HintTotals::bytes`]: the size of its bucket, key and encoded record.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        let key = self.key.key.bucket().len() + self.key.key.key().len();
-        (key + self.record.record.bytes().len()) as u64
-    }
-}
+use jedlik_storage_port::{Hint, HintMark};
 
 /// Hint that an engine stores in place of the one of its target and key, or removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,48 +21,6 @@ impl From<Hint> for HintWrite {
     fn from(hint: Hint) -> Self {
         Self { target: hint.target, key: hint.key.clone(), hint: Some(hint) }
     }
-}
-
-/// Place of a hint among its target's: oldest first, then by key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HintMark {
-    /// Time of the hint, as in [`Hint::since_ms`].
-    pub since_ms: u64,
-    /// Key of the hint, as in [`Hint::key`].
-    pub key: PlacedKey,
-}
-
-/// Hints of one key, for all targets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeldHints {
-    /// Hints that can be read, sorted by target.
-    pub hints: Vec<Hint>,
-    /// Whether there are other hints of the key, which fail their checksums.
-    pub damaged: bool,
-}
-
-/// Page of one target's hints, oldest first, and how far it reaches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HintPage {
-    /// Hints that can be read, oldest first.
-    pub hints: Vec<Hint>,
-    /// Last place that was looked at; `None` if the end was reached.
-    pub until: Option<HintMark>,
-    /// Places up to `until` of hints that fail their checksums.
-    pub damaged: Vec<HintMark>,
-}
-
-/// Count, size and age of the hints kept for one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HintTotals {
-    /// Node for which the hints are kept.
-    pub target: NodeId,
-    /// Number of hints for the target.
-    pub count: u64,
-    /// Sum of [`Hint::size_bytes`] over these hints.
-    pub bytes: u64,
-    /// Least [`Hint::since_ms`] of these hints; `None` if the engine could not say.
-    pub oldest_ms: Option<u64>,
 }
 
 /// Row of an engine that stands for one hint.

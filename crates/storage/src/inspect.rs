@@ -167,7 +167,7 @@ fn play_journal(path: &Path, engine: &Arc<dyn Store>) -> Option<String> {
 
 /// Hands over every key of an engine, once.
 fn walk(engine: &dyn Store, take: &mut dyn FnMut(InspectedKey)) -> Result<(), StoreError> {
-    let targets: Vec<NodeId> = engine.hint_totals()?.iter().map(|totals| totals.target).collect();
+    let targets: Vec<NodeId> = engine.hint_totals()?.iter().map(|(target, _)| *target).collect();
     for partition in (0..PARTITIONS_MAX).map(Partition) {
         let mut query = everything(partition);
         loop {

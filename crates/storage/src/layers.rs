@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::{HintMark, RangePage};
 
 use crate::buffer::Buffer;
-use crate::hint::{HintMark, HintRow, HintRows, HintRowsBuilder};
+use crate::hint::{HintRow, HintRows, HintRowsBuilder};
 use crate::mark::{self, MetadataWrite};
 use crate::memory::{records_after, span_of};
 use crate::store::PageBuilder;
-use crate::{RangePage, RangeQuery, Store, StoreError};
+use crate::{RangeQuery, Store, StoreError};
 
 /// Full buffer on its way into the engine.
 #[derive(Debug)]

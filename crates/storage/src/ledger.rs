@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use jedlik_hashing::NodeId;
+use jedlik_storage_port::{HintMark, HintTotals};
 
 use crate::buffer::Buffer;
-use crate::hint::{HintMark, HintRow, HintTotals};
+use crate::hint::HintRow;
 use crate::{Store, StoreError};
 
 /// Totals of the hints of each target that has any.
@@ -38,13 +39,13 @@ pub(crate) enum Floor {
 
 impl Ledger {
     /// Begins with the totals of the hints that an engine holds.
-    pub(crate) fn of(totals: &[HintTotals]) -> Self {
+    pub(crate) fn of(totals: &[(NodeId, HintTotals)]) -> Self {
         let account = |totals: &HintTotals| Account {
             count: totals.count,
             bytes: totals.bytes,
             floor: Floor::Unknown,
         };
-        Self { targets: totals.iter().map(|totals| (totals.target, account(totals))).collect() }
+        Self { targets: totals.iter().map(|(target, totals)| (*target, account(totals))).collect() }
     }
 
     /// Adds the changes of a buffer that lies over `engine`.
@@ -99,15 +100,17 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn totals(&self) -> Vec<HintTotals> {
-        let totals = |(&target, account): (&NodeId, &Account)| HintTotals {
-            target,
-            count: account.count,
-            bytes: account.bytes,
-            oldest_ms: match &account.floor {
-                Floor::At(oldest) => Some(oldest.since_ms),
-                Floor::Unknown | Floor::Past(_) => None,
-            },
+    pub(crate) fn totals(&self) -> Vec<(NodeId, HintTotals)> {
+        let totals = |(&target, account): (&NodeId, &Account)| {
+            let totals = HintTotals {
+                count: account.count,
+                bytes: account.bytes,
+                oldest_ms: match &account.floor {
+                    Floor::At(oldest) => Some(oldest.since_ms),
+                    Floor::Unknown | Floor::Past(_) => None,
+                },
+            };
+            (target, totals)
         };
         self.targets.iter().map(totals).collect()
     }

@@ -63,7 +63,7 @@ pub use filtered::Filtered;
 pub use folder::{LyingAside, SetAside, ShardFolder};
 pub use guarded::{Guarded, engine_at_work};
 pub use health::Refused;
-pub use hint::{HeldHints, Hint, HintMark, HintPage, HintRow, HintRows, HintTotals, HintWrite};
+pub use hint::{HintRow, HintRows, HintWrite};
 pub use identity::Identity;
 pub use inspect::{Inspected, InspectedHint, InspectedKey, inspect, shard_folders};
 pub use journal::{DamagedRegion, Recovery};
@@ -73,9 +73,9 @@ pub use open_files::OpenFiles;
 pub use options::{ShardIdentity, ShardOptions};
 pub use progress::{ProgressFile, ProgressWatch, ShardProgress};
 pub use redb_store::{RedbOptions, RedbStore, open_redb_file};
-pub use shard::{Completed, Completion, RecordChange, RecordMeta, Shard};
+pub use shard::{Completed, Completion, Shard};
 pub use stats::{EngineStats, HintStats, ShardStats};
-pub use store::{RangePage, RangeQuery, Store, Writes};
+pub use store::{RangeQuery, Store, Writes};
 
 /// Format in which the files of records are written, the newest that can be read.
 pub const RECORDS_FORMAT: u16 = redb_store::FORMAT as u16;

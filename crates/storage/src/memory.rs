@@ -8,10 +8,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Key, PlacedKey, StoredRecord};
+use jedlik_storage_port::{Hint, HintMark, HintTotals, RangePage};
 
-use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals};
+use crate::hint::{HintRow, HintRows, HintRowsBuilder};
 use crate::store::PageBuilder;
-use crate::{RangePage, RangeQuery, Store, StoreError, Writes};
+use crate::{RangeQuery, Store, StoreError, Writes};
 
 /// Engine that keeps records and hints in sorted maps in memory.
 #[derive(Debug, Default)]
@@ -171,13 +172,15 @@ impl Store for MemoryStore {
         Ok(page.finish())
     }
 
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError> {
         let contents = self.read();
-        let totals = contents.hints.iter().map(|(&target, hints)| HintTotals {
-            target,
-            count: hints.by_age.len() as u64,
-            bytes: hints.by_age.values().map(Hint::size_bytes).sum(),
-            oldest_ms: hints.by_age.keys().next().map(|mark| mark.since_ms),
+        let totals = contents.hints.iter().map(|(&target, hints)| {
+            let totals = HintTotals {
+                count: hints.by_age.len() as u64,
+                bytes: hints.by_age.values().map(Hint::size_bytes).sum(),
+                oldest_ms: hints.by_age.keys().next().map(|mark| mark.since_ms),
+            };
+            (target, totals)
         });
         Ok(totals.collect())
     }

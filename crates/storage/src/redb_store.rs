@@ -32,14 +32,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
 
-use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
+use crate::hint::{HintRow, HintRows};
 use crate::trouble_log::TroubleLog;
-use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
+use crate::{OpenError, RangeQuery, Store, StoreError, Writes};
 
 mod drops;
 mod failures;
@@ -355,7 +356,7 @@ impl Store for RedbStore {
         })
     }
 
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError> {
         self.with("counting hints", |opened| hints::totals(&opened.tables))
     }
 

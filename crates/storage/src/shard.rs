@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::{io, mem};
 
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
+use jedlik_storage_port::{RangePage, RecordChange, RecordMeta};
 
 use crate::disk::{Directory, Disk};
 use crate::flusher::write_into;
@@ -22,11 +23,9 @@ use crate::progress::ProgressWatch;
 use crate::room::{Reserves, Room};
 use crate::stats::SharedCounters;
 use crate::{
-    EngineStats, HintStats, OpenError, RangePage, RangeQuery, ShardOptions, ShardStats, Store,
-    StoreError,
+    EngineStats, HintStats, OpenError, RangeQuery, ShardOptions, ShardStats, Store, StoreError,
 };
 
-mod change;
 mod condition;
 mod drops;
 mod hints;
@@ -36,7 +35,6 @@ mod revise;
 mod scan;
 mod threads;
 
-pub use change::{RecordChange, RecordMeta};
 use queue::Unsent;
 use threads::Threads;
 
@@ -222,8 +220,8 @@ impl Shard {
             loaded => (loaded?, false),
         };
         let stored = merged(current.as_ref(), record)?;
-        let before = current.as_ref().map(RecordMeta::of);
-        let after = Some(RecordMeta::of(&stored));
+        let before = current.as_ref().map(meta);
+        let after = Some(meta(&stored));
         let frame_bytes = self.stage(ticket, &key, &Edit::Merge(stored.clone()), level)?;
         self.layers.active.put(key, Some(stored), frame_bytes);
         self.tally.applies += 1;
@@ -374,6 +372,11 @@ impl Drop for Shard {
             let _ = journal.join();
         }
     }
+}
+
+/// Returns digest and size of a record, to which its local actor adds nothing.
+fn meta(stored: &StoredRecord) -> RecordMeta {
+    RecordMeta::of(&stored.record)
 }
 
 #[cfg(test)]

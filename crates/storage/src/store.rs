@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
+use jedlik_storage_port::RangePage;
+use jedlik_storage_port::{HintMark, HintTotals};
 
 use crate::StoreError;
-use crate::hint::{HintMark, HintRow, HintRows, HintTotals, HintWrite};
+use crate::hint::{HintRow, HintRows, HintWrite};
 
 /// Engine in which a shard's records and hints end up. Several threads read it and write to it; the engine makes one
 /// write after the other.
@@ -81,7 +83,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// The engine's own.
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError>;
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError>;
 
     /// Returns the metadata value that was last written under `name`; `None` if there is none.
     ///
@@ -190,17 +192,6 @@ impl RangeQuery {
     pub(crate) fn reaches(&self, key: &PlacedKey) -> bool {
         key.partition == self.partition && self.to.is_none_or(|to| key.position <= to)
     }
-}
-
-/// Page of records in key order, and how far it reaches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RangePage {
-    /// Records that match the query, in key order.
-    pub records: Vec<(PlacedKey, StoredRecord)>,
-    /// Last key that was looked at; `None` if the end of the range was reached.
-    pub until: Option<PlacedKey>,
-    /// Keys up to `until` whose records fail their checksums.
-    pub damaged: Vec<PlacedKey>,
 }
 
 /// Builder that fills a page up to the query's limits.

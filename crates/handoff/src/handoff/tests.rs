@@ -11,7 +11,9 @@ use jedlik_hashing::NodeId;
 use self::world::{World, placed};
 use jedlik_protocol::admin::HintReport;
 
-use crate::{HandoffOutput, HintTotals};
+use jedlik_storage_port::{HintPage, HintTotals};
+
+use crate::HandoffOutput;
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -270,7 +272,7 @@ fn hints_that_storage_counts_and_does_not_give_are_asked_for_seldom() {
         while let Some(output) = world.handoff.poll_output() {
             assert!(matches!(output, HandoffOutput::LoadPage { after: None, .. }), "{output:?}");
             asked += 1;
-            world.handoff.handle_page(world.now_us, A, Vec::new(), true);
+            world.handoff.handle_page(world.now_us, A, HintPage::default());
         }
         world.now_us = world.handoff.poll_timeout().expect("it rests");
         world.handoff.handle_timeout(world.now_us);

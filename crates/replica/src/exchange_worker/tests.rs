@@ -8,11 +8,11 @@ use jedlik_hashing::PartitionCount;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::peer::{DigestEntry, DigestPage};
 use jedlik_protocol::{Digest, Key};
+use jedlik_storage_port::RecordMeta;
 use proptest::collection::vec as vec_of;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::io::RecordMeta;
 use crate::trees::TreeChange;
 
 const PARTITION: Partition = Partition(1);

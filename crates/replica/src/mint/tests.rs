@@ -3,14 +3,14 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use jedlik_hashing::NodeId;
-use jedlik_protocol::{Blob, Key, Quorum};
+use jedlik_hashing::{NodeId, Partition, Position};
+use jedlik_protocol::{Blob, Key, PlacedKey, Quorum};
+use jedlik_storage_port::Hint;
 use jedlik_vclock::{Dot, WriteId};
 use proptest::collection::vec as vec_of;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::io::Hint;
 
 const LIFE: Incarnation = Incarnation(1);
 const MINE: ActorId = ActorId(7);
@@ -66,6 +66,11 @@ fn siblings(count: u128) -> Record {
 fn stored(record: &Record, local: Option<ActorId>) -> StoredRecord {
     let local = local.map(|actor| LocalActor { actor, incarnation: LIFE });
     StoredRecord { local, record: EncodedRecord::encode(record) }
+}
+
+fn hint_for(target: NodeId, record: StoredRecord) -> Hint {
+    let key = PlacedKey { partition: Partition(0), position: Position(0), key: put(1).key };
+    Hint { target, since_ms: 1, key, record }
 }
 
 fn held(record: &Record, local: Option<ActorId>) -> Held {
@@ -165,7 +170,7 @@ fn the_base_is_all_that_is_held_and_the_actor_is_that_of_the_copy_that_is_writte
     };
     let hint = |target: NodeId| {
         let record = stored(&own(target.0), Some(ActorId(target.0)));
-        Hint { target, since_ms: 1, record }
+        hint_for(target, record)
     };
     let record = Some(stored(&own(1), Some(ActorId(1))));
     let hints = vec![hint(elsewhere), hint(primary)];
@@ -203,7 +208,7 @@ fn the_copy_with_the_actors_dots_is_in_the_base_though_another_does_not_fit_besi
         record
     };
     let (record, hinted) = (long(1_000_000, MINE), long(2_000_000, OTHER));
-    let hint = Hint { target: primary, since_ms: 1, record: stored(&hinted, Some(OTHER)) };
+    let hint = hint_for(primary, stored(&hinted, Some(OTHER)));
     let record = Some(stored(&record, Some(MINE)));
     let holding = Holding { record, hints: vec![hint], ..Holding::default() };
     for (copy, actor) in [(CoordinatorCopy::Record, MINE), (CoordinatorCopy::Hint(primary), OTHER)]
@@ -589,7 +594,7 @@ proptest! {
             record
         };
         let (kept, hinted) = (record_of(100, &kept), record_of(200, &hinted));
-        let hint = Hint { target: NodeId(2), since_ms: 1, record: stored(&hinted, None) };
+        let hint = hint_for(NodeId(2), stored(&hinted, None));
         let holding = Holding {
             record: Some(stored(&kept, None)), hints: vec![hint], ..Holding::default()
         };

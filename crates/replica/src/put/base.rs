@@ -10,9 +10,10 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::Reconcile;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
+use jedlik_storage_port::Holding;
 
 use crate::cx::Cx;
-use crate::io::{Holding, Output};
+use crate::io::Output;
 use crate::local_copy::merged_in_order;
 use crate::operations::Operations;
 use crate::pending::{OperationId, Purpose};

@@ -12,6 +12,7 @@ use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::Holding;
 use jedlik_vclock::{ActorId, VectorClock};
 use rand_core::Rng;
 
@@ -21,7 +22,7 @@ use crate::Counter;
 use crate::answer::context;
 use crate::collector::residue;
 use crate::cx::{Cx, Fact};
-use crate::io::{Holding, StorageFault};
+use crate::io::StorageFault;
 use crate::mint::{Held, Minted, mint};
 use crate::operations::{Operation, Operations, SILENT_AFTER_US};
 use crate::pending::OperationId;

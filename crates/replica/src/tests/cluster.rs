@@ -19,13 +19,15 @@ use jedlik_protocol::{
     ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
     Layout, LayoutId, Now, PartitionSet, PlacedKey, Quorum, StoredRecord, Terms, WireLayout,
 };
+use jedlik_storage_port::{
+    Hint, HintPage, HintTotals, Holding, RangePage, RangeRequest, RecordMeta,
+};
 use jedlik_vclock::{Content, WriteId};
 
 use crate::votes::Votes;
 use crate::{
-    BudgetSettings, Config, Counter, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding,
-    Input, Output, RangeRequest, RangeResult, Recalled, RecordMeta, Replica, ShardPast,
-    StorageFault, Tuning,
+    BudgetSettings, Config, Counter, Input, Output, Recalled, Replica, ShardPast, StorageFault,
+    Tuning,
 };
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
@@ -479,15 +481,12 @@ impl Cluster {
                 self.behind.insert((id, node));
             }
             Output::Hints { ticket, target, after, limit_records, .. } => {
-                let mut hints: Vec<HeldHint> = self.held_hints(id, target);
-                hints.retain(|hint| {
-                    let mark = HintMark { since_ms: hint.since_ms, key: hint.key.clone() };
-                    after.as_ref().is_none_or(|after| mark > *after)
-                });
-                let limit = limit_records as usize;
-                let end = hints.len() <= limit;
-                hints.truncate(limit);
-                let result = Ok(HintPage { hints, end });
+                let mut hints: Vec<Hint> = self.held_hints(id, target);
+                hints.retain(|hint| after.as_ref().is_none_or(|after| hint.mark() > *after));
+                let found = hints.len();
+                hints.truncate(limit_records as usize);
+                let until = hints.last().filter(|_| hints.len() < found).map(Hint::mark);
+                let result = Ok(HintPage { hints, until, damaged: Vec::new() });
                 self.node(id).replica.handle(now, Input::HintPage { ticket, result });
             }
             Output::Range { ticket, range } => {
@@ -555,7 +554,7 @@ impl Cluster {
         let record = node.disk.get(key).filter(|_| !damaged).cloned();
         let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
             let (since_ms, record) = (kept.since_ms, kept.record.clone());
-            (of == key).then_some(Hint { target: *target, since_ms, record })
+            (of == key).then(|| Hint { target: *target, since_ms, key: key.clone(), record })
         };
         let mut hints: Vec<Hint> = node.hints.iter().filter_map(of_key).collect();
         let damaged_hints = !hints.is_empty() && node.damaged_hints.contains(key);
@@ -654,13 +653,13 @@ impl Cluster {
         }
     }
 
-    fn held_hints(&self, id: NodeId, target: NodeId) -> Vec<HeldHint> {
+    fn held_hints(&self, id: NodeId, target: NodeId) -> Vec<Hint> {
         let of_target = |((of, key), kept): (&(NodeId, PlacedKey), &Kept)| {
-            let (since_ms, record) = (kept.since_ms, kept.record.record.clone());
-            (*of == target).then(|| HeldHint { key: key.clone(), since_ms, record })
+            let (since_ms, record) = (kept.since_ms, kept.record.clone());
+            (*of == target).then(|| Hint { target, since_ms, key: key.clone(), record })
         };
         let hints = &self.nodes[id.0 as usize - 1].hints;
-        let mut hints: Vec<HeldHint> = hints.iter().filter_map(of_target).collect();
+        let mut hints: Vec<Hint> = hints.iter().filter_map(of_target).collect();
         hints.sort_by_key(|hint| hint.since_ms);
         hints
     }
@@ -687,7 +686,7 @@ impl Cluster {
         let hints = self.held_hints(id, target);
         let totals = HintTotals {
             count: hints.len() as u64,
-            bytes: hints.iter().map(|hint| hint.record.bytes().len() as u64).sum(),
+            bytes: hints.iter().map(|hint| hint.record.record.bytes().len() as u64).sum(),
             oldest_ms: hints.first().map(|hint| hint.since_ms),
         };
         let now = self.now;
@@ -695,7 +694,7 @@ impl Cluster {
         self.node(id).replica.handle(now, told);
     }
 
-    fn page(&self, id: NodeId, range: &RangeRequest) -> RangeResult {
+    fn page(&self, id: NodeId, range: &RangeRequest) -> RangePage {
         let inside = |key: &PlacedKey| {
             let (first, last) = range.span.unwrap_or((Position(0), Position(u128::MAX)));
             key.partition == range.partition
@@ -704,7 +703,7 @@ impl Cluster {
                 && range.bucket.as_ref().is_none_or(|bucket| bucket == key.key.bucket())
         };
         let node = &self.nodes[id.0 as usize - 1];
-        let mut page = RangeResult::default();
+        let mut page = RangePage::default();
         let mut bytes = 0;
         let mut shown = node.disk.clone();
         for ((_, key), hint) in node.hints.iter().filter(|_| range.hints) {

@@ -10,10 +10,11 @@ use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, Digest, EncodedRecord};
+use jedlik_storage_port::Holding;
 use jedlik_vclock::Content;
 
 use super::cluster::{Cluster, Kept, LIFE_US, after, blind, key, terms};
-use crate::{Counter, Holding, Input, Output, Replica};
+use crate::{Counter, Input, Output, Replica};
 
 const LIFE_MS: u64 = LIFE_US / 1_000;
 /// Time until a settled tombstone is collected, in milliseconds: ten lives of a message, and a little for the

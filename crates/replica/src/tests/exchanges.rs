@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
+use jedlik_storage_port::RangePage;
 
 use super::cluster::Cluster;
 use crate::StorageFault;
@@ -14,7 +15,6 @@ use crate::exchange::PageRead;
 use crate::exchange_worker::{JobKind, PartitionJob, With};
 use crate::exchanges::{Exchanges, Progress, Seat};
 use crate::io::Output;
-use crate::range::RangeResult;
 
 const P1: Partition = Partition(1);
 const P2: Partition = Partition(2);
@@ -51,7 +51,7 @@ impl Bench {
     fn page(
         &mut self,
         partition: Partition,
-        result: Result<RangeResult, StorageFault>,
+        result: Result<RangePage, StorageFault>,
     ) -> Option<PageRead> {
         let (reading, _) = self.exchanges.trees.reading(partition).expect("it is being read");
         self.exchanges.handle_reading(&mut self.cx, &self.view, (partition, reading), result)
@@ -68,7 +68,7 @@ impl Bench {
     /// Reads the partition of a job to its end, and begins to compare it with the peer.
     fn compare(&mut self, seat: Seat, job: PartitionJob) {
         self.begin(seat, job);
-        let read = self.page(job.partition, Ok(RangeResult::default()));
+        let read = self.page(job.partition, Ok(RangePage::default()));
         assert!(read.is_some_and(|read| read.ended && read.damaged.is_empty()));
         assert!(matches!(self.step(seat), Progress::Choose(chosen) if chosen == job));
         self.exchanges.compare(seat, vec![(N, PEER)]);
@@ -135,13 +135,13 @@ fn a_page_of_a_reading_that_was_begun_anew_is_not_taken_in() {
     let (first, _) = bench.exchanges.trees.reading(P1).expect("it is being read");
     bench.exchanges.leave(Seat::REPAIRS);
     bench.begin(Seat::TRANSFERS[0], job(P1, JobKind::Refill));
-    let page = Ok(RangeResult::default());
+    let page = Ok(RangePage::default());
     let taken = bench.exchanges.handle_reading(&mut bench.cx, &bench.view, (P1, first), page);
     assert!(taken.is_none() && !bench.exchanges.trees.is_whole(P1));
     let fault = Err(StorageFault::Failed("bad sector".into()));
     let taken = bench.exchanges.handle_reading(&mut bench.cx, &bench.view, (P1, first), fault);
     assert!(taken.is_none() && bench.exchanges.is_at(P1), "the later one goes on");
-    assert!(bench.page(P1, Ok(RangeResult::default())).is_some_and(|read| read.ended));
+    assert!(bench.page(P1, Ok(RangePage::default())).is_some_and(|read| read.ended));
     assert!(bench.exchanges.trees.is_whole(P1));
 }
 

@@ -5,11 +5,9 @@
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::limits::SCAN_PAGE_BYTES;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, StoredRecord};
-use jedlik_replica::{
-    HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest, RangeResult,
-    Recalled, RecordMeta, StorageFault,
-};
-use jedlik_storage::{RangePage, RangeQuery, RecordChange, StoreError};
+use jedlik_replica::{Input, Recalled, StorageFault};
+use jedlik_storage::{RangeQuery, StoreError};
+use jedlik_storage_port::{HintMark, HintTotals, RangeRequest, RecordChange};
 
 use super::ShardDriver;
 
@@ -21,23 +19,8 @@ const SCAN_EXAMINED_BYTES: usize = 2 << 20;
 
 impl ShardDriver {
     pub(super) fn load(&mut self, now: Now, ticket: u64, key: &PlacedKey) {
-        let result = self.holding(key).map_err(fault);
+        let result = self.storage.holding(key).map_err(fault);
         self.replica.handle(now, Input::Loaded { ticket, result });
-    }
-
-    fn holding(&self, key: &PlacedKey) -> Result<Holding, StoreError> {
-        let (record, damaged) = match self.storage.load(key) {
-            Ok(record) => (record, false),
-            Err(StoreError::Damaged { .. }) => (None, true),
-            Err(error) => return Err(error),
-        };
-        let held = self.storage.held(key)?;
-        let hints = held.hints.into_iter().map(|hint| Hint {
-            target: hint.target,
-            since_ms: hint.since_ms,
-            record: hint.record,
-        });
-        Ok(Holding { record, damaged, hints: hints.collect(), damaged_hints: held.damaged })
     }
 
     pub(super) fn apply(
@@ -82,7 +65,6 @@ impl ShardDriver {
                     self.hold_back(now);
                     self.replica.handle(now, Input::Mended { key: key.clone() });
                 }
-                let (before, after) = (before.map(meta), after.map(meta));
                 self.replica.handle(now, Input::Changed { ticket, key, before, after });
             }
             Err(error) => {
@@ -155,22 +137,13 @@ impl ShardDriver {
         &mut self,
         now: Now,
         (ticket, target): (u64, NodeId),
-        after: Option<HintMark>,
+        after: Option<&HintMark>,
         (limit_hints, limit_bytes): (u32, u32),
     ) {
-        let after =
-            after.map(|mark| jedlik_storage::HintMark { since_ms: mark.since_ms, key: mark.key });
         let limits = (limit_hints as usize, limit_bytes as usize);
-        let page = self.storage.hints(target, after.as_ref(), limits.0, limits.1);
-        let result = page.map_err(fault).map(|page| {
-            self.hints.changed |= !page.damaged.is_empty();
-            let held = page.hints.into_iter().map(|hint| HeldHint {
-                key: hint.key,
-                since_ms: hint.since_ms,
-                record: hint.record.record,
-            });
-            HintPage { hints: held.collect(), end: page.until.is_none() }
-        });
+        let page = self.storage.hints(target, after, limits.0, limits.1);
+        let result = page.map_err(fault);
+        self.hints.changed |= result.as_ref().is_ok_and(|page| !page.damaged.is_empty());
         self.replica.handle(now, Input::HintPage { ticket, result });
     }
 
@@ -179,13 +152,7 @@ impl ShardDriver {
         if !std::mem::take(&mut self.hints.changed) {
             return;
         }
-        let totals = self.storage.hint_totals().into_iter();
-        let mut all: Vec<(NodeId, HintTotals)> = totals
-            .map(|totals| {
-                let (count, bytes) = (totals.count, totals.bytes);
-                (totals.target, HintTotals { count, bytes, oldest_ms: totals.oldest_ms })
-            })
-            .collect();
+        let mut all = self.storage.hint_totals();
         // Storage no longer tells of targets whose last hint has gone.
         let none = |node: &NodeId| all.iter().all(|(target, _)| target != node);
         let gone: Vec<NodeId> = self.hints.targets.iter().copied().filter(none).collect();
@@ -210,20 +177,12 @@ impl ShardDriver {
             limit_examined_bytes: SCAN_EXAMINED_BYTES,
         };
         let read = if range.hints { self.storage.scan(&query) } else { self.storage.range(&query) };
-        let result = read.map(page).map_err(fault);
+        let result = read.map_err(fault);
         if let Err(error) = &result {
             self.note_unreadable(now, error);
         }
         self.replica.handle(now, Input::Ranged { ticket, result });
     }
-}
-
-fn page(page: RangePage) -> RangeResult {
-    RangeResult { records: page.records, until: page.until, damaged: page.damaged }
-}
-
-fn meta(meta: jedlik_storage::RecordMeta) -> RecordMeta {
-    RecordMeta { digest: meta.digest, bytes: meta.size_bytes }
 }
 
 pub(super) fn fault(error: StoreError) -> StorageFault {

@@ -14,9 +14,10 @@ use jedlik_protocol::{
 };
 use jedlik_replica::{BudgetSettings, Config, Replica, ShardPast, StorageFault, Tuning};
 use jedlik_storage::{
-    Completed, Completion, HintMark, HintRow, HintRows, HintTotals, MemoryStore, RangePage,
-    RangeQuery, Shard, ShardIdentity, ShardOptions, Store, StoreError, Writes,
+    Completed, Completion, HintRow, HintRows, MemoryStore, RangeQuery, Shard, ShardIdentity,
+    ShardOptions, Store, StoreError, Writes,
 };
+use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
@@ -90,7 +91,7 @@ impl Store for Refusing {
     ) -> Stored<HintRows> {
         self.within.hints(target, after, limit_hints, limit_bytes)
     }
-    fn hint_totals(&self) -> Stored<Vec<HintTotals>> {
+    fn hint_totals(&self) -> Stored<Vec<(NodeId, HintTotals)>> {
         self.within.hint_totals()
     }
     fn metadata(&self, name: &str) -> Stored<Option<Vec<u8>>> {

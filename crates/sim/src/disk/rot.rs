@@ -4,7 +4,8 @@
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Durability, PlacedKey};
-use jedlik_replica::{Hint, StorageFault};
+use jedlik_replica::StorageFault;
+use jedlik_storage_port::Hint;
 
 use super::{Disk, Entry};
 use crate::contents::{DiskOperation, Edit};

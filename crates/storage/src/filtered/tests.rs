@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex};
 
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
+use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{collection, proptest};
 
 use super::Filtered;
 use crate::fixtures::{IDENTITY, everything_of, key_of, put, record};
 use crate::format::key_bytes;
-use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
+use crate::hint::{HintRow, HintRows};
 use crate::{
-    Guarded, MemoryStore, RangePage, RangeQuery, RedbOptions, RedbStore, Shard, ShardOptions,
-    Store, StoreError, Writes,
+    Guarded, MemoryStore, RangeQuery, RedbOptions, RedbStore, Shard, ShardOptions, Store,
+    StoreError, Writes,
 };
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -78,7 +79,7 @@ impl Store for Watched {
         self.store.hints(target, after, limit_hints, limit_bytes)
     }
 
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError> {
         self.store.hint_totals()
     }
 

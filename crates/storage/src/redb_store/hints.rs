@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use crc32fast::Hasher;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::PlacedKey;
+use jedlik_storage_port::{Hint, HintMark, HintTotals};
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::format::{parse_key, parse_value, push_key, value_bytes};
-use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals, HintWrite};
+use crate::hint::{HintRow, HintRows, HintRowsBuilder, HintWrite};
 use crate::trouble_log::{Lines, TroubleLog};
 
 use super::tables::{HINTS, HINTS_BY_KEY, Tables};
@@ -96,7 +97,7 @@ pub(super) fn parse(
 }
 
 /// Counts the hints of each target: see [`crate::Store::hint_totals`].
-pub(super) fn totals(tables: &Tables) -> Result<Vec<HintTotals>, redb::Error> {
+pub(super) fn totals(tables: &Tables) -> Result<Vec<(NodeId, HintTotals)>, redb::Error> {
     let mut totals: BTreeMap<NodeId, HintTotals> = BTreeMap::new();
     for entry in tables.hints_by_key.range::<&[u8]>(..)? {
         let (bytes, value) = entry?;
@@ -106,14 +107,13 @@ pub(super) fn totals(tables: &Tables) -> Result<Vec<HintTotals>, redb::Error> {
             continue;
         };
         let target = NodeId(u64::from_be_bytes(*target));
-        let none = HintTotals { target, count: 0, bytes: 0, oldest_ms: None };
-        let total = totals.entry(target).or_insert(none);
+        let total = totals.entry(target).or_default();
         total.count += 1;
         total.bytes += place.size_bytes;
         let oldest_ms = total.oldest_ms.unwrap_or(u64::MAX);
         total.oldest_ms = Some(oldest_ms.min(place.since_ms));
     }
-    Ok(totals.into_values().collect())
+    Ok(totals.into_iter().collect())
 }
 
 /// Stores each hint in place of the one of its target and key.

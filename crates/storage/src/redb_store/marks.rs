@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::ops::Bound;
 
 use jedlik_protocol::PlacedKey;
+use jedlik_storage_port::RangePage;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use crate::RangeQuery;
 use crate::format::{key_bytes, mark_bytes, mark_prefix, parse_mark};
 use crate::store::PageBuilder;
-use crate::{RangePage, RangeQuery};
 
 use super::records;
 use super::tables::{MARKS, Tables};

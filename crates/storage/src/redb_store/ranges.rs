@@ -4,10 +4,11 @@
 //! asked for, none that lies apart is read. A large hint has its value with it: hints are few and go soon.
 
 use jedlik_hashing::NodeId;
+use jedlik_storage_port::RangePage;
 
+use crate::RangeQuery;
 use crate::format::{BucketMatch, key_bytes, parse_key};
 use crate::store::PageBuilder;
-use crate::{RangePage, RangeQuery};
 
 use super::tables::Tables;
 use super::{hints, marks, records};

@@ -4,12 +4,13 @@
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
+use jedlik_storage_port::{Hint, HintMark, HintPage, HintTotals, Holding};
 
+use crate::StoreError;
 use crate::hint::{HintRow, HintRows};
 use crate::journal::Edit;
 use crate::ledger::Floor;
 use crate::merge::merged_hint;
-use crate::{HeldHints, Hint, HintMark, HintPage, HintTotals, StoreError};
 
 use super::Shard;
 
@@ -82,24 +83,29 @@ impl Shard {
         Ok(())
     }
 
-    /// Returns every hint of `key` that can be read, sorted by target, and whether there are others. Costs nothing
-    /// while there are no hints, and a load for each target that has any.
+    /// Returns all that is held of `key`: its record, and every hint that can be read, sorted by target. The hints cost
+    /// nothing while there are none, and a load for each target that has any.
     ///
     /// # Errors
-    /// The engine's own.
-    pub fn held(&self, key: &PlacedKey) -> Result<HeldHints, StoreError> {
-        let mut held = HeldHints::default();
+    /// The engine's own; what fails its checksum is said in the answer instead.
+    pub fn holding(&self, key: &PlacedKey) -> Result<Holding, StoreError> {
+        let (record, damaged) = match self.load(key) {
+            Ok(record) => (record, false),
+            Err(StoreError::Damaged { .. }) => (None, true),
+            Err(error) => return Err(error),
+        };
+        let mut holding = Holding { record, damaged, ..Holding::default() };
         for target in self.ledger.targets() {
             let Some(row) = self.layers.hint(target, key)? else { continue };
             match row.into_hint(target) {
-                Some(hint) => held.hints.push(hint),
+                Some(hint) => holding.hints.push(hint),
                 None => {
-                    held.damaged = true;
+                    holding.damaged_hints = true;
                     self.note_damaged(target);
                 }
             }
         }
-        Ok(held)
+        Ok(holding)
     }
 
     /// Returns a page of the target's hints past `after`, oldest first: at most `limit_hints`, ending with the hint
@@ -130,7 +136,7 @@ impl Shard {
     }
 
     /// Returns count, size and oldest time of the hints for each target that has any, sorted by target.
-    pub fn hint_totals(&mut self) -> Vec<HintTotals> {
+    pub fn hint_totals(&mut self) -> Vec<(NodeId, HintTotals)> {
         let targets: Vec<NodeId> = self.ledger.targets().collect();
         for target in targets {
             let floor = self.ledger.floor(target);

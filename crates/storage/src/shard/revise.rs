@@ -5,11 +5,12 @@
 //! change whose own frame never reached the disk.
 
 use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
+use jedlik_storage_port::RecordChange;
 
 use crate::StoreError;
 use crate::journal::Edit;
 
-use super::{RecordChange, RecordMeta, Shard};
+use super::{Shard, meta};
 
 impl Shard {
     /// Puts `new` in the place of the record of `key`, or removes it, if its digest is `expected`; otherwise nothing
@@ -28,7 +29,7 @@ impl Shard {
         // Revisions are collection and pruning, both of which make room.
         self.admit_smaller()?;
         let current = self.layers.current(&key)?;
-        let before = current.as_ref().map(RecordMeta::of);
+        let before = current.as_ref().map(meta);
         if before.map(|before| before.digest) != Some(expected) {
             self.affirm(ticket, key, current)?;
             return Ok(RecordChange::sound(before, before));
@@ -37,7 +38,7 @@ impl Shard {
             // Otherwise the buffer would keep alive the whole message that the record came in.
             StoredRecord { local, record: record.detached() }
         });
-        let after = new.as_ref().map(RecordMeta::of);
+        let after = new.as_ref().map(meta);
         self.put_in_place(ticket, key, new)?;
         self.tally.revisions += 1;
         Ok(RecordChange::sound(before, after))

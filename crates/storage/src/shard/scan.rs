@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::RangePage;
 
 use crate::merge::merged;
 use crate::store::PageBuilder;
-use crate::{RangePage, RangeQuery, StoreError};
+use crate::{RangeQuery, StoreError};
 
 use super::Shard;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::limits::SIBLINGS_MAX;
 use jedlik_protocol::{Blob, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
+use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use super::{Completion, Shard};
@@ -15,8 +16,8 @@ use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, covers, dot, key, key_at, put, record, with_local};
 use crate::tests::Engine;
 use crate::{
-    HintMark, HintRow, HintRows, HintTotals, MemoryStore, OpenError, RangePage, RangeQuery,
-    ShardIdentity, ShardOptions, Store, StoreError, Writes,
+    HintRow, HintRows, MemoryStore, OpenError, RangeQuery, ShardIdentity, ShardOptions, Store,
+    StoreError, Writes,
 };
 
 mod drops;
@@ -406,7 +407,7 @@ impl Store for Gated {
         self.inner.hints(target, after, limit_hints, limit_bytes)
     }
 
-    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+    fn hint_totals(&self) -> Result<Vec<(NodeId, HintTotals)>, StoreError> {
         self.inner.hint_totals()
     }
 

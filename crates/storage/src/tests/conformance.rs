@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::{Hint, HintMark, HintTotals, RangePage};
 
 use super::{Engine, LARGE_BYTES};
 use crate::faulty::{Crash, Machine};
 use crate::fixtures::{
     clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
 };
-use crate::{
-    Hint, HintMark, HintRow, HintTotals, HintWrite, RangePage, RangeQuery, Store, StoreError,
-    Writes,
-};
+use crate::{HintRow, HintWrite, RangeQuery, Store, StoreError, Writes};
 
 fn every_engine(check: impl Fn(Arc<dyn Store>)) {
     for engine in Engine::all(&Machine::new(1)) {
@@ -341,11 +339,8 @@ fn a_hint_replaces_the_one_of_its_target_and_key_even_with_another_time() {
             hints_of(&*store, 8, 10, 1 << 20).into_iter().map(|row| row.mark).collect();
         assert_eq!(marks, [hint(8, 60, "b").mark(), newer.mark()]);
         let small = hint(8, 60, "b").size_bytes();
-        let of = |target: u64, count, bytes, oldest_ms| HintTotals {
-            target: NodeId(target),
-            count,
-            bytes,
-            oldest_ms: Some(oldest_ms),
+        let of = |target: u64, count, bytes, oldest_ms| {
+            (NodeId(target), HintTotals { count, bytes, oldest_ms: Some(oldest_ms) })
         };
         let totals = [of(8, 2, small + newer.size_bytes(), 60), of(9, 1, small, 70)];
         assert_eq!(store.hint_totals().unwrap(), totals);
@@ -375,10 +370,10 @@ fn a_damaged_hint_is_found_without_its_record() {
     assert_eq!(store.load_hint(NodeId(8), &bad.key).unwrap(), Some(damaged.clone()));
     let page = hints_of(&*store, 8, 10, 1 << 20);
     assert_eq!(page, [damaged, HintRow::from(&hint(8, 6, "good"))]);
-    assert_eq!(store.hint_totals().unwrap()[0].count, 2);
+    assert_eq!(store.hint_totals().unwrap()[0].1.count, 2);
     let hints = vec![HintWrite { target: NodeId(8), key: bad.key, hint: None }];
     store.write(&Writes { hints, ..Writes::default() }).unwrap();
-    assert_eq!(store.hint_totals().unwrap()[0].count, 1);
+    assert_eq!(store.hint_totals().unwrap()[0].1.count, 1);
     assert_eq!(hints_of(&*store, 8, 10, 1 << 20).len(), 1);
 }
 

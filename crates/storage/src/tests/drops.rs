@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_storage_port::RangePage;
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::{collection, proptest};
 
@@ -162,7 +163,7 @@ fn damaged_records_are_dropped_and_swept_like_all_others() {
     assert_eq!(store.range(&everything_of(7)).unwrap().damaged, std::slice::from_ref(&bad));
     drop_one(&*store, &mut Contents::new(), 7);
     assert_eq!(store.load(&bad).unwrap(), None);
-    assert_eq!(store.range(&everything_of(7)).unwrap(), crate::RangePage::default());
+    assert_eq!(store.range(&everything_of(7)).unwrap(), RangePage::default());
     assert_eq!(sweep_all(&*store, 1), 2);
     assert_eq!(store.record_count().unwrap(), 0);
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use jedlik_hashing::NodeId;
+use jedlik_storage_port::Hint;
 
 use super::Engine;
 use crate::faulty::{FaultyDisk, Machine};
 use crate::fixtures::{
     IDENTITY, everything_of, hint, key, key_at, lines_of, put, put_hints, record,
 };
-use crate::{Hint, Shard, ShardOptions, Store};
+use crate::{Shard, ShardOptions, Store};
 
 const TIMES: usize = 50;
 
@@ -73,7 +74,7 @@ fn a_damaged_hint_is_named_once_however_often_it_is_met() {
     let shard = shard(&machine, engine);
     let lines = lines_of(|| {
         for _ in 0..TIMES {
-            assert!(shard.held(&bad.key).unwrap().damaged);
+            assert!(shard.holding(&bad.key).unwrap().damaged_hints);
         }
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");

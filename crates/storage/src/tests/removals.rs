@@ -159,7 +159,7 @@ fn make(shard: &mut Shard, ticket: u64, step: Step) -> Result<Kind, StoreError> 
             return Ok(Kind::Clear { replaces: change.after.is_some() });
         }
         (Some(target), Kind::Clear { .. }) => {
-            let held = shard.held(&key)?.hints;
+            let held = shard.holding(&key)?.hints;
             let seen = held.iter().find(|hint| hint.target == target);
             let seen = seen.map_or(NOTHING, |hint| hint.record.record.digest());
             shard.release(ticket, target, key, seen)?;
@@ -274,7 +274,7 @@ fn check(shard: &mut Shard, histories: &Histories, possible: impl Fn(&[Made]) ->
         let clock = match place.target {
             None => clock(shard.load(&key).unwrap().as_ref()),
             Some(target) => {
-                let hints = shard.held(&key).unwrap().hints;
+                let hints = shard.holding(&key).unwrap().hints;
                 let hint = hints.iter().find(|hint| hint.target.0 == target);
                 held += u64::from(hint.is_some());
                 clock(hint.map(|hint| &hint.record))

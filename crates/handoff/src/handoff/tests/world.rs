@@ -5,10 +5,14 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, PartitionCount};
-use jedlik_protocol::{Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record};
+use jedlik_protocol::{
+    Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record, StoredRecord,
+};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
-use crate::{Delivery, Handoff, HandoffOutput, HeldHint, HintMark, HintTotals};
+use jedlik_storage_port::{Hint, HintMark, HintPage, HintTotals};
+
+use crate::{Delivery, Handoff, HandoffOutput};
 
 pub(crate) fn placed(number: u32) -> PlacedKey {
     let key = Key::new("words", number.to_string().as_str()).expect("a short name");
@@ -34,7 +38,7 @@ pub(crate) fn record(version: u64, value_bytes: usize) -> EncodedRecord {
 pub(crate) struct World {
     pub(crate) now_us: u64,
     pub(crate) handoff: Handoff,
-    pub(crate) held: BTreeMap<NodeId, BTreeMap<PlacedKey, HeldHint>>,
+    pub(crate) held: BTreeMap<NodeId, BTreeMap<PlacedKey, Hint>>,
     pub(crate) outputs: Vec<HandoffOutput>,
     pub(crate) underway: Vec<Delivery>,
     pub(crate) synced: BTreeSet<(NodeId, PlacedKey, Digest)>,
@@ -47,7 +51,8 @@ impl World {
         self.writes += 1;
         let (key, since_ms) = (placed(key), self.writes);
         let hints = self.held.entry(target).or_default();
-        let hint = HeldHint { key: key.clone(), since_ms, record: record(since_ms, value_bytes) };
+        let record = StoredRecord { local: None, record: record(since_ms, value_bytes) };
+        let hint = Hint { target, since_ms, key: key.clone(), record };
         hints.entry(key).and_modify(|held| held.record = hint.record.clone()).or_insert(hint);
         self.tell_totals(target);
     }
@@ -56,7 +61,7 @@ impl World {
         let hints = self.held.entry(target).or_default();
         let totals = HintTotals {
             count: hints.len() as u64,
-            bytes: hints.values().map(|hint| hint.record.bytes().len() as u64).sum(),
+            bytes: hints.values().map(|hint| hint.record.record.bytes().len() as u64).sum(),
             oldest_ms: hints.values().map(|hint| hint.since_ms).min(),
         };
         self.handoff.handle_totals(self.now_us, target, totals);
@@ -128,12 +133,12 @@ impl World {
                 self.handoff.handle_release_failed(self.now_us, target, &key, why);
             }
             HandoffOutput::LoadPage { target, after, limit_records, limit_bytes } => {
-                let (hints, end) = self.page(target, after.as_ref(), limit_records, limit_bytes);
-                self.handoff.handle_page(self.now_us, target, hints, end);
+                let page = self.page(target, after.as_ref(), limit_records, limit_bytes);
+                self.handoff.handle_page(self.now_us, target, page);
             }
             HandoffOutput::Release { target, key, digest } => {
                 let hints = self.held.entry(target).or_default();
-                if hints.get(&key).is_some_and(|held| held.record.digest() == digest) {
+                if hints.get(&key).is_some_and(|held| held.record.record.digest() == digest) {
                     let known = self.synced.contains(&(target, key.clone(), digest));
                     assert!(known, "{key:?} is dropped before {target} has synced it");
                     hints.remove(&key);
@@ -188,22 +193,21 @@ impl World {
         after: Option<&HintMark>,
         limit_records: u32,
         limit_bytes: u32,
-    ) -> (Vec<HeldHint>, bool) {
-        let mark = |hint: &HeldHint| HintMark { since_ms: hint.since_ms, key: hint.key.clone() };
+    ) -> HintPage {
         let hints = self.held.get(&target).into_iter().flat_map(BTreeMap::values);
-        let past = hints.filter(|hint| after.is_none_or(|after| mark(hint) > *after));
-        let mut past: Vec<HeldHint> = past.cloned().collect();
-        past.sort_by_key(mark);
+        let past = hints.filter(|hint| after.is_none_or(|after| hint.mark() > *after));
+        let mut past: Vec<Hint> = past.cloned().collect();
+        past.sort_by_key(Hint::mark);
         let (mut bytes, found) = (0, past.len());
-        let fits = |hint: &HeldHint| {
+        let fits = |hint: &Hint| {
             let room = bytes <= limit_bytes as usize;
-            bytes += hint.record.bytes().len();
+            bytes += hint.record.record.bytes().len();
             room
         };
-        let page: Vec<HeldHint> =
+        let hints: Vec<Hint> =
             past.into_iter().take(limit_records as usize).take_while(fits).collect();
-        let end = page.len() == found;
-        (page, end)
+        let until = hints.last().filter(|_| hints.len() < found).map(Hint::mark);
+        HintPage { hints, until, damaged: Vec::new() }
     }
 
     fn collect(&mut self) {

@@ -194,7 +194,7 @@ fn hints_stay_when_the_partition_of_their_keys_is_dropped() {
     drop(running);
     let running = bench.open();
     assert_eq!(running.shard.load(&kept.key).unwrap(), None);
-    assert_eq!(running.shard.held(&kept.key).unwrap().hints, [kept]);
+    assert_eq!(running.shard.holding(&kept.key).unwrap().hints, [kept]);
 }
 
 #[test]

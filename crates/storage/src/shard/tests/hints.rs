@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Durability, StoredRecord};
+use jedlik_storage_port::{Hint, HintMark, HintTotals, Holding};
 
 use super::{Bench, Running};
 use crate::fixtures::{covers, dot, hint, key, put_hints, record, with_local};
 use crate::tests::Engine;
-use crate::{Directory, Disk, HeldHints, Hint, HintMark, HintTotals, StoreError};
+use crate::{Directory, Disk, StoreError};
 
 impl Running {
     fn hold_record(&mut self, target: u64, since_ms: u64, name: &str, record: StoredRecord) {
@@ -45,8 +46,7 @@ impl Running {
     }
 
     fn totals(&mut self, target: u64) -> Option<(u64, Option<u64>)> {
-        let totals: BTreeMap<NodeId, HintTotals> =
-            self.shard.hint_totals().into_iter().map(|totals| (totals.target, totals)).collect();
+        let totals: BTreeMap<NodeId, HintTotals> = self.shard.hint_totals().into_iter().collect();
         totals.get(&NodeId(target)).map(|totals| (totals.count, totals.oldest_ms))
     }
 }
@@ -59,20 +59,24 @@ fn names(hints: &[Hint]) -> Vec<String> {
 fn hints_of_a_key_are_merged_for_each_target_and_its_own_record_is_not_theirs() {
     let bench = Bench::new();
     let mut running = bench.open();
-    assert_eq!(running.shard.held(&key("a")).unwrap().hints, []);
+    assert_eq!(running.shard.holding(&key("a")).unwrap().hints, []);
     running.hold_record(2, 70, "a", with_local(record(1, 1, 20), 1));
     running.hold_record(2, 80, "a", record(2, 1, 20));
     running.hold_record(1, 90, "a", record(3, 1, 20));
     running.hold(2, 60, "b");
     assert_eq!(running.shard.load(&key("a")).unwrap(), None);
-    let held = running.shard.held(&key("a")).unwrap().hints;
+    let held = running.shard.holding(&key("a")).unwrap().hints;
     let places: Vec<(u64, u64)> = held.iter().map(|hint| (hint.target.0, hint.since_ms)).collect();
     assert_eq!(places, [(1, 90), (2, 70)]);
     let merged = Some(&held[1].record);
     assert!(covers(merged, dot(1, 1)) && covers(merged, dot(2, 1)) && !covers(merged, dot(3, 1)));
     assert_eq!(held[1].record.local, with_local(record(1, 1, 0), 1).local);
     running.hold(2, 50, "a");
-    assert_eq!(running.shard.held(&key("a")).unwrap().hints[1].since_ms, 50, "the oldest stands");
+    assert_eq!(
+        running.shard.holding(&key("a")).unwrap().hints[1].since_ms,
+        50,
+        "the oldest stands"
+    );
     assert_eq!(names(&running.hints(2, 10)), ["a", "b"]);
     assert_eq!(running.shard.stats().hints.count, 3);
 }
@@ -90,7 +94,10 @@ fn a_release_removes_what_was_seen_and_nothing_newer() {
     running.release(3, "a", &new);
     assert_eq!(running.shard.stats().hints.releases, 0);
     running.release(2, "a", &new);
-    assert_eq!((running.totals(2), running.shard.held(&key("a")).unwrap().hints), (None, vec![]));
+    assert_eq!(
+        (running.totals(2), running.shard.holding(&key("a")).unwrap().hints),
+        (None, vec![])
+    );
     assert_eq!(running.hints(2, 1), []);
     // One held again begins anew.
     running.hold_record(2, 99, "a", old);
@@ -112,7 +119,7 @@ fn a_release_said_again_is_as_durable_as_the_first_was_to_be() {
     running.shard.release(1, NodeId(2), key("a"), digest).unwrap();
     running.answers(1)[&1].as_ref().unwrap();
     drop(running);
-    assert_eq!(bench.open().shard.held(&key("a")).unwrap().hints, []);
+    assert_eq!(bench.open().shard.holding(&key("a")).unwrap().hints, []);
 }
 
 #[test]
@@ -248,10 +255,10 @@ fn a_damaged_hint_is_counted_left_out_and_removed() {
     bench.engine = engine.open().unwrap();
     let mut running = bench.open();
     assert_eq!(running.totals(2), Some((3, Some(5))));
-    let damaged = HeldHints { hints: Vec::new(), damaged: true };
-    assert_eq!(running.shard.held(&key("bad")).unwrap(), damaged);
+    let damaged = Holding { damaged_hints: true, ..Holding::default() };
+    assert_eq!(running.shard.holding(&key("bad")).unwrap(), damaged);
     running.hold(2, 9, "renewed");
-    let renewed = running.shard.held(&key("renewed")).unwrap().hints;
+    let renewed = running.shard.holding(&key("renewed")).unwrap().hints;
     assert_eq!((renewed.len(), renewed[0].since_ms), (1, 5), "its time can be read");
 
     let page = running.shard.hints(NodeId(2), None, 10, 1 << 20).unwrap();
@@ -262,7 +269,7 @@ fn a_damaged_hint_is_counted_left_out_and_removed() {
     assert_eq!(running.totals(2), Some((2, Some(5))));
     assert_eq!(running.shard.stats().hints.damaged, 2);
     running.shard.close().unwrap();
-    assert_eq!(bench.engine.hint_totals().unwrap()[0].count, 2);
+    assert_eq!(bench.engine.hint_totals().unwrap()[0].1.count, 2);
 }
 
 #[test]

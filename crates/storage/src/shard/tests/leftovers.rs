@@ -35,7 +35,7 @@ fn remove(running: &mut Running) {
 fn nothing_came_back(bench: &Bench) {
     let mut running = bench.open();
     assert_eq!(running.shard.load(&key("a")).unwrap(), None);
-    assert_eq!(running.shard.held(&key("a")).unwrap().hints, []);
+    assert_eq!(running.shard.holding(&key("a")).unwrap().hints, []);
     assert_eq!(running.shard.hint_totals(), []);
     assert_eq!(segments(&bench.disk), [], "leftovers are removed again");
     running.put("next", record(1, 1, 10)).unwrap();

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
+use jedlik_storage_port::{Hint, HintMark, HintTotals, RecordChange};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::proptest;
 
+use super::super::meta;
 use super::{Bench, Running};
 use crate::fixtures::{everything_of, record};
 use crate::merge::merged;
 use crate::tests::Engine;
-use crate::{Hint, HintMark, HintTotals, RangeQuery, RecordChange, RecordMeta, Shard, Store};
+use crate::{RangeQuery, Shard, Store};
 
 const KEYS: u8 = 6;
 const PARTITIONS: u32 = 4;
@@ -70,20 +72,19 @@ fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
         Step::Apply { key } => {
             let before = model.records.get(&name(key));
             let after = merged(before, written.clone()).unwrap();
-            let expected =
-                RecordChange::sound(before.map(RecordMeta::of), Some(RecordMeta::of(&after)));
+            let expected = RecordChange::sound(before.map(meta), Some(meta(&after)));
             let change = shard.apply(actor, name(key), written, Durability::Synced).unwrap();
             assert_eq!(change, expected);
             model.records.insert(name(key), after);
         }
         Step::Revise { key, removes, knows } => {
-            let before = model.records.get(&name(key)).map(RecordMeta::of);
+            let before = model.records.get(&name(key)).map(meta);
             let new = (!removes).then_some(written);
             let expected = before.filter(|_| knows).map(|before| before.digest);
             let change =
                 shard.revise(actor, name(key), expected.unwrap_or(NO_DIGEST), new.clone()).unwrap();
             let after = match expected {
-                Some(_) => new.as_ref().map(RecordMeta::of),
+                Some(_) => new.as_ref().map(meta),
                 None => before,
             };
             assert_eq!(change, RecordChange::sound(before, after));
@@ -135,7 +136,7 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
     for key in (0..KEYS).map(name) {
         assert_eq!(shard.load(&key).unwrap().as_ref(), model.records.get(&key));
         let held: Vec<&Hint> = model.hints.values().filter(|hint| hint.key == key).collect();
-        assert_eq!(shard.held(&key).unwrap().hints.iter().collect::<Vec<_>>(), held);
+        assert_eq!(shard.holding(&key).unwrap().hints.iter().collect::<Vec<_>>(), held);
     }
     let partitions = || (0..PARTITIONS).map(Partition);
     let mut occupied: Vec<Partition> = model.records.keys().map(|key| key.partition).collect();
@@ -185,12 +186,12 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
             }
         }
         assert_eq!(seen.iter().collect::<Vec<_>>(), hints.values().copied().collect::<Vec<_>>());
-        totals.extend(hints.keys().next().map(|oldest| HintTotals {
-            target,
+        let total = |oldest: &HintMark| HintTotals {
             count: hints.len() as u64,
             bytes: hints.values().map(|hint| hint.size_bytes()).sum(),
             oldest_ms: Some(oldest.since_ms),
-        }));
+        };
+        totals.extend(hints.keys().next().map(|oldest| (target, total(oldest))));
     }
     assert_eq!(shard.hint_totals(), totals);
 }

@@ -63,9 +63,9 @@ fn reads_and_heals(bench: &Bench) {
         let found = running.shard.load(&key("journalled")).unwrap();
         assert!(covers(found.as_ref(), dot(1, 1)) && covers(found.as_ref(), dot(2, 1)));
         assert_eq!(running.shard.load(&key("removed")).unwrap(), None);
-        assert_eq!(running.shard.held(&key("hinted")).unwrap().hints.len(), 1);
+        assert_eq!(running.shard.holding(&key("hinted")).unwrap().hints.len(), 1);
         let totals = running.shard.hint_totals();
-        assert_eq!(totals.iter().map(|totals| totals.count).collect::<Vec<_>>(), [1]);
+        assert_eq!(totals.iter().map(|(_, totals)| totals.count).collect::<Vec<_>>(), [1]);
         running.shard.submit();
         assert!(running.shard.load(&key("journalled")).unwrap().is_some());
     }
@@ -83,7 +83,7 @@ fn reads_and_heals(bench: &Bench) {
         assert!(running.shard.load(&key(name)).unwrap().is_some());
     }
     assert_eq!(running.shard.load(&key("removed")).unwrap(), None);
-    assert_eq!(running.shard.held(&key("hinted")).unwrap().hints.len(), 1);
+    assert_eq!(running.shard.holding(&key("hinted")).unwrap().hints.len(), 1);
 }
 
 /// Writes records, and crashes with all of them in the journal alone.

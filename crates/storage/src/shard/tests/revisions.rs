@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use jedlik_protocol::{Digest, Durability, StoredRecord};
+use jedlik_storage_port::RecordChange;
 
+use super::super::meta;
 use super::{Bench, PATIENCE, Running};
 use crate::fixtures::{covers, dot, key, put, record, with_local};
 use crate::tests::Engine;
-use crate::{RecordChange, RecordMeta};
 
 fn digest(stored: &StoredRecord) -> Digest {
     stored.record.digest()
@@ -15,7 +16,7 @@ fn digest(stored: &StoredRecord) -> Digest {
 
 /// Returns the change from one record to another.
 fn change(before: Option<&StoredRecord>, after: Option<&StoredRecord>) -> RecordChange {
-    RecordChange::sound(before.map(RecordMeta::of), after.map(RecordMeta::of))
+    RecordChange::sound(before.map(meta), after.map(meta))
 }
 
 impl Running {
@@ -42,7 +43,7 @@ fn an_apply_tells_what_was_there_and_what_is_there_now() {
     let same = change(Some(&second), Some(&second));
     assert_eq!(apply(&first), same, "it was seen already");
     assert_eq!(both.digests(), (Some(digest(&first)), Some(digest(&second))));
-    let sizes = [both.before, both.after].map(|meta| meta.unwrap().size_bytes as usize);
+    let sizes = [both.before, both.after].map(|meta| meta.unwrap().bytes as usize);
     assert_eq!(sizes, [&first, &second].map(|stored| stored.record.bytes().len()));
 }
 
