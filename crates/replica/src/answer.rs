@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::Shortfall;
+use jedlik_coordinator::{ListedNode, Needs, Shortfall};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{GetAnswer, Version};
@@ -111,6 +111,26 @@ fn version(sibling: &Sibling) -> Version {
         written_at_ms: sibling.written_at_ms,
         expires_at_ms: sibling.expires_at_ms,
     }
+}
+
+/// Refuses a request that can't succeed however many nodes answer: the layout has too few for it.
+pub(crate) fn check_nodes(
+    what: &str,
+    needs: Needs,
+    sets: &[(Vec<ListedNode>, Vec<ListedNode>)],
+) -> Result<(), Failure> {
+    let lacks = |(primaries, fallbacks): &&(Vec<ListedNode>, Vec<ListedNode>)| {
+        let nodes = primaries.len() + fallbacks.len();
+        nodes < usize::from(needs.answers) || primaries.len() < usize::from(needs.primaries)
+    };
+    let Some((primaries, fallbacks)) = sets.iter().find(lacks) else { return Ok(()) };
+    let nodes = primaries.len() + fallbacks.len();
+    let wanted = needs.answers.max(needs.primaries);
+    let message = format!(
+        "{what}: {wanted} replicas have to answer, and the layout has no more than {nodes} nodes: add \
+         nodes, or ask for fewer replicas"
+    );
+    Err(Failure::new(ErrorCode::Unavailable, message))
 }
 
 /// Returns the failure for a request that too few replicas answered: how many did, and which nodes could not

@@ -18,7 +18,7 @@ use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use jedlik_storage_port::Holding;
 
 use crate::Counter;
-use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
+use crate::answer::{check_nodes, deadline_us, got, resolve, resolve_n, shortfall};
 use crate::cx::{Cx, Fact};
 use crate::io::{Output, StorageFault};
 use crate::local_copy::merged;
@@ -173,6 +173,7 @@ impl Operations {
         };
         let key = PlacedKey::new(cx.config.cluster, view.partitions(), request.key.clone());
         let sets = cx.owner_sets(&view, key.partition, n);
+        check_nodes("get", needs, &sets)?;
         let moves = sets.len() > 1;
         let filling = |primaries: &[ListedNode]| {
             let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);

@@ -22,7 +22,7 @@ use rand_core::Rng;
 
 pub(crate) use self::operation::{PutOperation, WaitingPut};
 pub(crate) use self::queue::KeyQueues;
-use crate::answer::{deadline_us, resolve, resolve_n};
+use crate::answer::{check_nodes, deadline_us, resolve, resolve_n};
 use crate::cx::Cx;
 use crate::io::StorageFault;
 use crate::operations::{Operations, SILENT_AFTER_US};
@@ -105,6 +105,7 @@ impl Operations {
         let context =
             context.map_err(|error| Failure::new(ErrorCode::InvalidContext, format!("{error}")))?.0;
         let key = PlacedKey::new(cx.config.cluster, view.partitions(), request.key.clone());
+        check_nodes("put", needs, &cx.owner_sets(&view, key.partition, n))?;
         let plans = self.plans_of_put(cx, &view, &key, (n, needs), deadline_us);
         Ok(WaitingPut {
             asker,

@@ -22,7 +22,7 @@ use jedlik_storage_port::RangePage;
 use jedlik_vclock::Content;
 
 use crate::Counter;
-use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
+use crate::answer::{check_nodes, deadline_us, invalid, resolve, shortfall, versions};
 use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
 use crate::operations::{Next, Operation, Operations};
@@ -215,7 +215,8 @@ impl Operations {
             }
         };
         let needs = Needs { answers: resolve("r", request.r, usual_r, n, 1)?, ..Needs::default() };
-        let sets = cx.owner_sets(&view, request.partition, n).into_iter();
+        let sets = cx.owner_sets(&view, request.partition, n);
+        check_nodes("scan", needs, &sets)?;
         let plan = |(primaries, fallbacks)| ReadPlan {
             me: cx.config.me,
             primaries,
@@ -227,7 +228,7 @@ impl Operations {
             repair_until_us: cx.now.mono_us,
             deadline_us,
         };
-        Ok((n, sets.map(plan).collect(), (cx.config.cluster, partitions)))
+        Ok((n, sets.into_iter().map(plan).collect(), (cx.config.cluster, partitions)))
     }
 
     /// Gives a scan that this node coordinates its own page.

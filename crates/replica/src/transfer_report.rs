@@ -32,7 +32,7 @@ impl Replica {
         let current = exchanges.transfers().map(|(job, peer, report)| {
             let outgoing = matches!(job.kind, JobKind::Outbound | JobKind::Thin);
             let records = if outgoing { report.pushed } else { report.pulled + report.fetched };
-            Transfer { partition: job.partition, peer, outgoing, records, bytes: 0 }
+            Transfer { partition: job.partition, peer, outgoing, records }
         });
         TransferReport {
             layout: view.layout_id(),

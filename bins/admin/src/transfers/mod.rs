@@ -153,10 +153,9 @@ fn move_text(node: &str, one: &Transfer, moving: &Moving) -> String {
     let (from, to) = if one.outgoing { (node, &*peer) } else { (&*peer, node) };
     let role = if one.outgoing { "sends" } else { "takes over" };
     format!(
-        "partition {}: {from} -> {to} ({node} {role}), {}, {}",
+        "partition {}: {from} -> {to} ({node} {role}), {}",
         one.partition,
-        count(one.records, "record"),
-        bytes(one.bytes)
+        count(one.records, "record")
     )
 }
 
@@ -214,7 +213,6 @@ fn report_json(report: &TransferReport, moving: &Moving) -> Value {
             "peer": { "node": one.peer.to_string(), "name": name(one.peer, moving) },
             "outgoing": one.outgoing,
             "records": one.records,
-            "bytes": one.bytes,
         })
     });
     json!({

@@ -22,7 +22,6 @@ fn under_way() -> (Moving, Meters) {
         peer: NodeId(peer),
         outgoing,
         records: 70,
-        bytes: 71_680,
     };
     for (index, moves) in [(0, vec![one(17, 2, true)]), (1, vec![one(17, 1, false)])] {
         let report = seen.told[index].answer.as_mut().unwrap();
@@ -41,8 +40,8 @@ fn moves_paces_and_obstacles_are_shown_to_people() {
     n2         1  moving 1        85/256        0        0        0   2.0 MiB     1.0 MiB   0 B    0 B
     n3         -  no answer            -        -        -        -         -           -     -      -
     all        1                 341/512        0        0        0   2.0 MiB     1.0 MiB   0 B
-    partition 17: n1 -> n2 (n1 sends), 70 records, 70.0 KiB
-    partition 17: n1 -> n2 (n2 takes over), 70 records, 70.0 KiB
+    partition 17: n1 -> n2 (n1 sends), 70 records
+    partition 17: n1 -> n2 (n2 takes over), 70 records
     80 of 256 partitions have flipped, 2 transfers under way, 1.0 MiB/s
       n3 does not answer (the cluster has no layout yet; see `jedlik-admin cluster plan`); to do: start it; if it is lost: `jedlik-admin cluster replace n3 NEW` or `cluster remove n3`
       n2 is ready for 85 of 256 partitions

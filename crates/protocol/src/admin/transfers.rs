@@ -133,9 +133,6 @@ pub struct Transfer {
     pub outgoing: bool,
     /// Number of records transferred so far.
     pub records: u64,
-    /// Encoded size of the transferred records in bytes; nodes count bytes only in [`TransferReport`], and report 0
-    /// here.
-    pub bytes: u64,
 }
 
 /// Readiness of a node to be stopped without anybody missing it.

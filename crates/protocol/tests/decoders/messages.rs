@@ -601,13 +601,12 @@ fn plan_report() -> impl Strategy<Value = PlanReport> {
 }
 
 fn transfer_report() -> impl Strategy<Value = TransferReport> {
-    let current = (any::<u32>(), node(), any::<bool>(), any::<[u64; 2]>()).prop_map(
-        |(partition, peer, outgoing, [records, bytes])| Transfer {
+    let current = (any::<u32>(), node(), any::<bool>(), any::<u64>()).prop_map(
+        |(partition, peer, outgoing, records)| Transfer {
             partition: Partition(partition),
             peer,
             outgoing,
             records,
-            bytes,
         },
     );
     let now = (load(), any::<u64>(), vec(current, 0..3), vec(text(), 0..3));

@@ -67,6 +67,23 @@ fn a_request_outside_its_limits_is_refused_in_words_that_name_them() {
 }
 
 #[test]
+fn a_request_for_more_replicas_than_there_are_nodes_is_refused_in_words_that_say_so() {
+    let mut cluster = Cluster::new(2, &[]);
+    let get = |r| ClientRequest::Get(GetRequest { r, ..get_request("alice") });
+    let put = |w| ClientRequest::Put(PutRequest { w, ..blind("alice", "tea") });
+    for (what, request) in [("get", get(Quorum::Count(3))), ("put", put(Quorum::Count(3)))] {
+        let failure = refused(&mut cluster, request);
+        assert_eq!(failure.code, ErrorCode::Unavailable, "{failure}");
+        assert!(failure.message.starts_with(what), "{failure}");
+        assert!(failure.message.contains("no more than 2 nodes"), "{failure}");
+        assert!(!failure.maybe_applied);
+    }
+    assert_eq!(cluster.held(N1, "alice"), None, "nothing was done");
+    cluster.put(N1, blind("alice", "tea")).expect("two of two do");
+    cluster.get(N1, "alice", 2).expect("two of two do");
+}
+
+#[test]
 fn siblings_past_the_limit_are_refused_until_somebody_reconciles() {
     let props = BucketProps { sibling_limit: 3, sibling_warning: 2, ..BucketProps::default() };
     let mut cluster = Cluster::new(3, &[("carts", props)]);
