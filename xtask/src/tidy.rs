@@ -133,6 +133,22 @@ fn references(
     for path in pages.iter().chain(&top) {
         findings.extend(links::check_page(path, &read(root, path)?, &targets));
     }
+    let folders: BTreeSet<&str> = sources
+        .keys()
+        .filter_map(|path| path.split_once("/src/"))
+        .map(|(crate_, _)| crate_)
+        .collect();
+    for folder in folders {
+        let path = format!("{folder}/README.md");
+        match fs::read_to_string(root.join(&path)) {
+            Ok(page) => findings.extend(links::check_page(&path, &page, &targets)),
+            Err(_) => {
+                let what = format!("`{folder}` has no README.md");
+                let remedy = "say what the crate is, where to start and what always holds";
+                findings.push(Finding::new(&path, 1, what, remedy));
+            }
+        }
+    }
     for (path, source) in sources {
         findings.extend(links::check_comments(path, source, &targets));
     }

@@ -33,7 +33,7 @@ pub(super) fn check_page(path: &str, page: &str, targets: &Targets<'_>) -> Vec<F
         let mut missing = links(path, line, targets);
         missing.extend(unknown_decisions(line, targets));
         if !past {
-            missing.extend(quoted(line).filter_map(|text| unknown_name(text, targets)));
+            missing.extend(quoted(line).filter_map(|text| unknown_name(path, text, targets)));
         }
         let remedy = "correct the page";
         findings.extend(missing.into_iter().map(|what| Finding::new(path, number, what, remedy)));
@@ -136,10 +136,14 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Describes what is wrong with a path or a type that a page names; `None` if nothing is.
-fn unknown_name(text: &str, targets: &Targets<'_>) -> Option<String> {
-    if HOMES.iter().any(|home| text.starts_with(home)) {
+fn unknown_name(path: &str, text: &str, targets: &Targets<'_>) -> Option<String> {
+    // A crate's page names its files as seen from the crate.
+    let of_crate = text.starts_with("src/") && path.contains('/');
+    if of_crate || HOMES.iter().any(|home| text.starts_with(home)) {
         let plain = !text.contains([' ', '*', '<', '{', '…']);
-        let missing = plain && (targets.read)(text.trim_end_matches('/')).is_none();
+        let file = text.trim_end_matches('/');
+        let file = if of_crate { resolve(path, file)? } else { file.to_owned() };
+        let missing = plain && (targets.read)(&file).is_none();
         return missing.then(|| format!("`{text}` is named and isn't there"));
     }
     let segments: Vec<&str> = text.split("::").collect();

@@ -50,6 +50,14 @@ fn a_path_or_a_type_that_is_not_there_is_found() {
 }
 
 #[test]
+fn a_page_of_a_crate_names_files_as_seen_from_the_crate() {
+    let readme = |text: &str| found(|targets| check_page("crates/a/README.md", text, targets));
+    assert_eq!(readme("`src/put.rs` and `crates/a/src/put.rs`\n"), [""; 0]);
+    assert_eq!(readme("`src/get.rs`\n").len(), 1);
+    assert_eq!(page("`src/get.rs`\n").len(), 1);
+}
+
+#[test]
 fn comments_are_held_to_the_same() {
     let comments =
         |text: &str| found(|targets| check_comments("crates/a/src/put.rs", text, targets));
