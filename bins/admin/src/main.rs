@@ -14,12 +14,12 @@ mod exit;
 mod explain;
 mod hints;
 mod members;
-mod moving;
 mod node;
 mod output;
 mod repair;
 mod table;
 mod task;
+mod transfer_progress;
 mod transfers;
 
 use std::process::ExitCode;

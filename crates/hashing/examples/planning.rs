@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use jedlik_hashing::{
-    Balance, Moves, NodeBalance, NodeId, PartitionCount, PlanError, Ring, RingNode, plan_first,
+    Balance, NodeBalance, NodeId, PartitionCount, PlanError, Ring, RingDiff, RingNode, plan_first,
     plan_next,
 };
 
@@ -47,7 +47,7 @@ fn run(name: &str, q: u32, steps: &[Vec<RingNode>]) -> Result<(), PlanError> {
         let begun = Instant::now();
         let next = plan_next(&ring, nodes.clone(), N)?;
         let took_ms = begun.elapsed().as_millis();
-        let moves = Moves::between(&ring, &next, N);
+        let moves = RingDiff::between(&ring, &next, N);
         let (total, least) = (moves.total(), moves.least());
         let ratio = f64::from(total) / f64::from(least.max(1));
         let (low, high) = load_percent(&next);

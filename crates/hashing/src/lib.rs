@@ -11,15 +11,15 @@ mod arrange;
 mod balance;
 pub mod comparison;
 mod goals;
-mod moves;
 mod plan;
 mod position;
 mod preference;
 mod ring;
+mod ring_diff;
 
 pub use balance::{Balance, NodeBalance};
-pub use moves::{Moves, NodeMoves};
 pub use plan::{PlanError, plan_first, plan_next};
 pub use position::{Partition, PartitionCount, Position};
 pub use preference::Preferences;
 pub use ring::{NODES_MAX, NodeId, Ring, RingError, RingNode};
+pub use ring_diff::{NodeDiff, RingDiff};

@@ -7,7 +7,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_hashing::{Balance, Moves, NodeBalance, NodeId, Partition, Preferences, Ring};
+use jedlik_hashing::{Balance, NodeBalance, NodeId, Partition, Preferences, Ring, RingDiff};
 use jedlik_protocol::Layout;
 use jedlik_protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
 use jedlik_protocol::gossip::StagedChange;
@@ -44,11 +44,11 @@ impl Facts<'_> {
         let ring = &self.after.ring;
         let after = Balance::of(ring, self.n);
         let before = self.before().map(|before| Balance::of(before, self.n));
-        let moves = self.before().map(|before| Moves::between(before, ring, self.n));
+        let moves = self.before().map(|before| RingDiff::between(before, ring, self.n));
         let copy_bytes = self.copy_bytes();
         let nodes = self.nodes(before.as_ref(), &after, moves.as_ref(), copy_bytes);
         let most_bytes = nodes.iter().map(|node| node.gains_bytes).max().unwrap_or(0);
-        let total = moves.as_ref().map_or(0, Moves::total);
+        let total = moves.as_ref().map_or(0, RingDiff::total);
         let risk = self.risk();
         let faults = |count: fn(&Balance) -> u32| (before.as_ref().map_or(0, count), count(&after));
         PlanReport {
@@ -58,7 +58,7 @@ impl Facts<'_> {
             partitions: ring.partitions().get(),
             n: self.n,
             moves: total,
-            least_moves: moves.as_ref().map_or(0, Moves::least),
+            least_moves: moves.as_ref().map_or(0, RingDiff::least),
             bytes: u64::from(total) * copy_bytes,
             estimate_s: most_bytes.div_ceil(PACE_BYTES_PER_S),
             zone_faults: faults(|balance| balance.zone_faults),
@@ -109,7 +109,7 @@ impl Facts<'_> {
         &self,
         before: Option<&Balance>,
         after: &Balance,
-        moves: Option<&Moves>,
+        moves: Option<&RingDiff>,
         copy_bytes: u64,
     ) -> Vec<PlannedNode> {
         let parts = |balance: &Balance| -> BTreeMap<NodeId, NodeBalance> {

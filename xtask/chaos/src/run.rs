@@ -1,4 +1,4 @@
-//! One run, from the first node to the verdict.
+//! One run, from the first node to the outcome.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -102,7 +102,7 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
     let disturbed = disturb(cluster, planned, &clients).await?;
     let Disturbed { sessions, end_us, failed_change } = disturbed;
     let found = rest::look(cluster, sizes.keys, setting.changes && failed_change.is_none()).await?;
-    let (checked, mut broken) = verdict(cluster, &clients, &sessions, *sizes, &found)?;
+    let (checked, mut broken) = outcome(cluster, &clients, &sessions, *sizes, &found)?;
     broken.extend(failed_change.map(|what| Broken { key: None, what, trace: Vec::new() }));
     Ok(Report {
         seed: setting.seed,
@@ -184,7 +184,7 @@ async fn sabotage(cluster: &Cluster, planned: &Planned, start: Instant) -> anyho
 }
 
 /// Judges every key; returns the counts of what was checked, and the broken promises.
-fn verdict(
+fn outcome(
     cluster: &Cluster,
     clients: &[Client],
     sessions: &[Vec<Event>],

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::amounts::{bytes, span};
-use crate::moving::{Meters, Moving};
 use crate::output::say;
+use crate::transfer_progress::{Meters, TransferProgress};
 
 /// Shortest time between two lines, if standard error is no terminal.
 const LINES: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ impl Progress {
         Self { bar, estimate, since: Instant::now(), last: None }
     }
 
-    pub(super) fn show(&mut self, moving: &Moving, meters: &Meters) {
+    pub(super) fn show(&mut self, moving: &TransferProgress, meters: &Meters) {
         let totals = moving.totals();
         let text = self.text(moving, meters);
         if let Some(bar) = &self.bar {
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    fn text(&self, moving: &Moving, meters: &Meters) -> String {
+    fn text(&self, moving: &TransferProgress, meters: &Meters) -> String {
         let of = self.estimate.map(|all| format!(" of about {}", bytes(all))).unwrap_or_default();
         format!(
             "{}/{} flipped, {} received{of}, {}/s",

@@ -19,7 +19,7 @@ use super::wait::{Stall, stall_text};
 use super::{plan, status};
 use crate::cert::hex;
 use crate::exit::Usage;
-use crate::moving::tests::moving;
+use crate::transfer_progress::tests::moving;
 
 /// Layout that the clusters of these tests have.
 pub(crate) const LAYOUT: LayoutId = LayoutId { version: 1, digest: 0xd1 };

@@ -18,8 +18,8 @@ use crate::amounts::{bytes, span};
 use crate::cluster::Cluster;
 use crate::cluster::progress::Progress;
 use crate::exit::UNAVAILABLE;
-use crate::moving::{Mark, Meters, Moving, Obstacle};
 use crate::output::Output;
+use crate::transfer_progress::{Mark, Meters, Obstacle, TransferProgress};
 
 /// Time between two rounds, each of which asks every member: short enough for a moving bar and a prompt end.
 const POLL: Duration = Duration::from_millis(200);
@@ -55,7 +55,7 @@ pub(crate) struct Patience {
 
 /// Outcome of the waiting.
 pub(super) struct Ended {
-    moving: Moving,
+    moving: TransferProgress,
     received_bytes: u64,
     elapsed: Duration,
 }
@@ -95,7 +95,7 @@ pub(super) async fn settle(
     let mut stall = Stall::new(Duration::from_secs(patience.stall), start);
     let mut meters = Meters::default();
     loop {
-        let observed = Moving::observe(cluster).await;
+        let observed = TransferProgress::observe(cluster).await;
         let now = Instant::now();
         let over = deadline.is_some_and(|deadline| now >= deadline);
         match observed {

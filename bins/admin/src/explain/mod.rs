@@ -1,6 +1,6 @@
 //! `jedlik-admin explain`: a key's place, the record that each node holds of it, and the nodes that are behind.
 //!
-//! Invariant: the output shows what each node holds; only the verdicts compare.
+//! Invariant: the output shows what each node holds; only the statuses compare.
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +66,7 @@ pub(crate) async fn run(
 
 /// State of a node's record compared with the merge of all records and hints found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum CopyStatus {
     /// The node's record equals the merge, or it is a primary and nothing was found anywhere.
     UpToDate,
     /// The node is a primary, and its record differs from the merge or is missing.
@@ -81,7 +81,7 @@ enum Verdict {
     Silent,
 }
 
-impl Verdict {
+impl CopyStatus {
     fn of(holder: &Holder, explained: &Explanation) -> Self {
         let Some(holds) = &holder.holds else { return Self::Silent };
         let digest = |record: &Option<RecordSummary>| record.as_ref().map(|record| record.digest);
@@ -128,15 +128,15 @@ fn to_text(title: &str, explained: &Explanation, members: &[MemberAddress]) -> S
         None => text += "nobody holds anything of it\n",
     }
     for holder in &explained.holders {
-        let verdict = Verdict::of(holder, explained);
+        let status = CopyStatus::of(holder, explained);
         let up = if holder.alive { "up" } else { "away" };
         let (node, role) = (name(holder.node, members), role(holder, explained.n));
         let refilling = holder.holds.as_ref().is_some_and(|holds| holds.refilling);
         let votes = if refilling { ", refilling: can't say what is absent" } else { "" };
-        line(&mut text, 0, &format!("{node}  {role}, {up}: {}{votes}", verdict.name()));
+        line(&mut text, 0, &format!("{node}  {role}, {up}: {}{votes}", status.name()));
         let Some(holds) = &holder.holds else { continue };
         if let Some(record) = &holds.record
-            && verdict != Verdict::UpToDate
+            && status != CopyStatus::UpToDate
         {
             put(&mut text, 2, "record ", record);
         }
@@ -200,14 +200,14 @@ fn line(text: &mut String, indent: usize, rest: &str) {
 
 /// Returns a line that says whether there is anything to do.
 fn summary(explained: &Explanation, members: &[MemberAddress]) -> String {
-    let who = |wanted: Verdict| -> Vec<String> {
-        let of = |holder: &&Holder| Verdict::of(holder, explained) == wanted;
+    let who = |wanted: CopyStatus| -> Vec<String> {
+        let of = |holder: &&Holder| CopyStatus::of(holder, explained) == wanted;
         explained.holders.iter().filter(of).map(|holder| name(holder.node, members)).collect()
     };
     let cases = [
-        ("behind", who(Verdict::Behind)),
-        ("damaged", who(Verdict::Damaged)),
-        ("no answer from", who(Verdict::Silent)),
+        ("behind", who(CopyStatus::Behind)),
+        ("damaged", who(CopyStatus::Damaged)),
+        ("no answer from", who(CopyStatus::Silent)),
     ];
     let said: Vec<String> = cases
         .into_iter()
@@ -246,7 +246,7 @@ fn holder_json(holder: &Holder, explained: &Explanation, members: &[MemberAddres
         "rank": holder.rank,
         "primary": holder.rank < u16::from(explained.n),
         "alive": holder.alive,
-        "verdict": Verdict::of(holder, explained).name(),
+        "status": CopyStatus::of(holder, explained).name(),
         "record": record.map(record_json),
         "hints": hints,
         "refilling": holder.holds.as_ref().is_some_and(|holds| holds.refilling),

@@ -8,7 +8,7 @@ use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, Siblin
 use jedlik_protocol::{ClusterId, Digest, Key};
 use serde_json::json;
 
-use super::{Verdict, to_json, to_text};
+use super::{CopyStatus, to_json, to_text};
 use crate::members::tests::member;
 
 fn explanation(n: u8, merged: Option<RecordSummary>, holders: Vec<Holder>) -> Explanation {
@@ -96,7 +96,7 @@ fn programs_see_whole_actors_and_every_record() {
     let json = to_json(&uneven(), &[1, 2, 3].map(member));
     assert_eq!(json["partition"], 17);
     assert_eq!(json["merged"]["digest"], "0000000000000002");
-    assert_eq!(json["holders"][1]["verdict"], "behind");
+    assert_eq!(json["holders"][1]["status"], "behind");
     assert_eq!(json["holders"][1]["record"]["clock"][0]["actor"], "a100000000000000");
     assert_eq!(json["holders"][2]["hints"], json!(null), "nothing is known of who did not answer");
     assert_eq!(json["holders"][3]["hints"][0]["target"]["name"], "n3");
@@ -119,25 +119,25 @@ fn a_key_that_nobody_has_is_no_fault() {
 }
 
 #[test]
-fn verdicts_compare_with_the_merge_and_expect_records_of_primaries_only() {
+fn statuses_compare_with_the_merge_and_expect_records_of_primaries_only() {
     let hinting = Some(Inspection { hints: vec![hint(old())], ..Inspection::default() });
     let damaged = Some(Inspection { damaged: true, ..Inspection::default() });
     let cases = [
-        (0, Some(holding(Some(new()))), Verdict::UpToDate),
-        (0, Some(holding(Some(old()))), Verdict::Behind),
-        (0, Some(holding(None)), Verdict::Behind),
-        (0, damaged, Verdict::Damaged),
-        (0, None, Verdict::Silent),
-        (0, hinting.clone(), Verdict::Behind),
-        (3, hinting, Verdict::Beside),
-        (3, Some(holding(Some(old()))), Verdict::Beside),
-        (3, Some(holding(Some(new()))), Verdict::UpToDate),
-        (3, Some(holding(None)), Verdict::Nothing),
+        (0, Some(holding(Some(new()))), CopyStatus::UpToDate),
+        (0, Some(holding(Some(old()))), CopyStatus::Behind),
+        (0, Some(holding(None)), CopyStatus::Behind),
+        (0, damaged, CopyStatus::Damaged),
+        (0, None, CopyStatus::Silent),
+        (0, hinting.clone(), CopyStatus::Behind),
+        (3, hinting, CopyStatus::Beside),
+        (3, Some(holding(Some(old()))), CopyStatus::Beside),
+        (3, Some(holding(Some(new()))), CopyStatus::UpToDate),
+        (3, Some(holding(None)), CopyStatus::Nothing),
     ];
     for (rank, holds, expected) in cases {
         let one = holder(1, rank, true, holds);
         let explained = explanation(3, Some(new()), vec![one.clone()]);
-        assert_eq!(Verdict::of(&one, &explained), expected, "{one:?}");
+        assert_eq!(CopyStatus::of(&one, &explained), expected, "{one:?}");
     }
 }
 

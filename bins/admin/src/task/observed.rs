@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use crate::amounts::{bytes, count, span};
 use crate::cluster::Cluster;
 use crate::members;
-use crate::moving::Moving;
 use crate::task::{TaskId, is_paused};
+use crate::transfer_progress::TransferProgress;
 
 /// Observations from which tasks are made.
 pub(super) struct Observed {
-    pub(super) moving: Moving,
+    pub(super) moving: TransferProgress,
     /// Members that answered, with their reports.
     pub(super) members: Vec<ObservedMember>,
 }
@@ -69,7 +69,7 @@ impl Task {
 
 impl Observed {
     pub(super) async fn ask(cluster: &Cluster) -> Result<Self, ClientError> {
-        let moving = Moving::observe(cluster).await?;
+        let moving = TransferProgress::observe(cluster).await?;
         let present: Vec<MemberAddress> = moving
             .told
             .iter()

@@ -9,7 +9,7 @@ use super::{TaskId, change, paused_json, paused_text, to_text};
 use crate::hints::tests::report;
 use crate::members::Told;
 use crate::members::tests::member;
-use crate::moving::tests::moving;
+use crate::transfer_progress::tests::moving;
 
 fn task(kind: WorkKind, node: Option<&str>) -> TaskId {
     TaskId { kind, node: node.map(str::to_owned) }

@@ -17,9 +17,9 @@ use crate::cluster::Cluster;
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
 use crate::members::report_silent;
-use crate::moving::{Meters, Moving, Obstacle};
 use crate::output::Output;
 use crate::table::{Align, Table};
+use crate::transfer_progress::{Meters, Obstacle, TransferProgress};
 
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let mut meters = Meters::default();
     let mut first = true;
     loop {
-        let moving = Moving::observe(&cluster).await?;
+        let moving = TransferProgress::observe(&cluster).await?;
         meters.note(Instant::now(), &moving);
         let settled = moving.is_settled();
         // A pace needs two observations.
@@ -64,7 +64,7 @@ pub(crate) async fn run(
     }
 }
 
-fn to_text(moving: &Moving, meters: &Meters) -> String {
+fn to_text(moving: &TransferProgress, meters: &Meters) -> String {
     let totals = moving.totals();
     let mut text = table(moving, meters).to_string();
     for told in &moving.told {
@@ -90,7 +90,7 @@ fn to_text(moving: &Moving, meters: &Meters) -> String {
     text
 }
 
-fn table(moving: &Moving, meters: &Meters) -> Table<11> {
+fn table(moving: &TransferProgress, meters: &Meters) -> Table<11> {
     let mut table = Table::new([
         ("node", Align::Left),
         ("layout", Align::Right),
@@ -148,7 +148,7 @@ fn table(moving: &Moving, meters: &Meters) -> Table<11> {
     table
 }
 
-fn move_text(node: &str, one: &Transfer, moving: &Moving) -> String {
+fn move_text(node: &str, one: &Transfer, moving: &TransferProgress) -> String {
     let peer = name(one.peer, moving);
     let (from, to) = if one.outgoing { (node, &*peer) } else { (&*peer, node) };
     let role = if one.outgoing { "sends" } else { "takes over" };
@@ -159,12 +159,12 @@ fn move_text(node: &str, one: &Transfer, moving: &Moving) -> String {
     )
 }
 
-fn name(node: NodeId, moving: &Moving) -> String {
+fn name(node: NodeId, moving: &TransferProgress) -> String {
     let member = moving.status.members.iter().find(|member| member.record.node == node);
     member.map_or_else(|| node.to_string(), |member| member.record.name.clone())
 }
 
-fn to_json(moving: &Moving, meters: &Meters) -> Value {
+fn to_json(moving: &TransferProgress, meters: &Meters) -> Value {
     let nodes: Vec<Value> = moving
         .told
         .iter()
@@ -206,7 +206,7 @@ fn to_json(moving: &Moving, meters: &Meters) -> Value {
     })
 }
 
-fn report_json(report: &TransferReport, moving: &Moving) -> Value {
+fn report_json(report: &TransferReport, moving: &TransferProgress) -> Value {
     let current = report.current.iter().map(|one| {
         json!({
             "partition": one.partition.0,

@@ -7,10 +7,10 @@ use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::Transfer;
 
 use super::{to_json, to_text};
-use crate::moving::tests::moving;
-use crate::moving::{Meters, Moving};
+use crate::transfer_progress::tests::moving;
+use crate::transfer_progress::{Meters, TransferProgress};
 
-fn under_way() -> (Moving, Meters) {
+fn under_way() -> (TransferProgress, Meters) {
     let mut meters = Meters::default();
     let start = Instant::now();
     meters.note(start, &moving(&[256, 0, 256]));

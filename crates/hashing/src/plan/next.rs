@@ -24,7 +24,7 @@ mod tests;
 /// A new node of a zone that lost one inherits that one's tokens; if their weights are equal, nothing else
 /// moves on its account. Otherwise a token moves only from a node with too many to one with too few, to a
 /// place where `n` neighbours stay on distinct nodes and in distinct zones if there is one. Then about as
-/// many copies move as [`crate::Moves::least`] says, at most a tenth more. That is not to be had where a zone
+/// many copies move as [`crate::RingDiff::least`] says, at most a tenth more. That is not to be had where a zone
 /// or node has, or had, close to an `n`-th of the weight or more: its tokens have no room to stay apart, so
 /// lists reach past some of them, and what they reach changes with every neighbour. There a node may hold
 /// fewer copies than its tokens stand for, since evening it out may cost only a few more moves;

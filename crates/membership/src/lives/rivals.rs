@@ -173,7 +173,7 @@ impl Membership {
     }
 
     /// Takes a node's word on how long it has known of another process in this one's place. The directory has to
-    /// remember the verdict: of a process that is started again nobody can tell it.
+    /// remember the decision: of a process that is started again nobody can tell it.
     pub(super) fn hear_of_absence(&mut self, superseded_ms: Option<u64>) {
         let life_ms = self.config.me.message_life_ms.into();
         let before = self.lives.absence.is_long(life_ms);

@@ -48,7 +48,7 @@ pub(crate) struct Absence {
     /// Whether the other process is one of the same life that had come further when it was found. No node can tell
     /// two such processes apart, or say since when it has done without this one.
     is_behind: bool,
-    /// Verdict of an earlier process of this directory that found the rival: of this process nobody can tell the
+    /// Decision on an earlier process of this directory that found the rival: of this process nobody can tell the
     /// absence.
     before: Option<bool>,
 }

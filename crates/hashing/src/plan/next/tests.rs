@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use proptest::test_runner::Config;
 
 use super::*;
-use crate::{Balance, Moves, NodeId, PartitionCount, plan_first};
+use crate::{Balance, NodeId, PartitionCount, RingDiff, plan_first};
 
 fn node(node: u64, zone: &str, weight: u32) -> RingNode {
     RingNode { node: NodeId(node), zone: zone.to_string(), weight }
@@ -51,7 +51,7 @@ fn small_changes_of_equal_nodes_move_the_least() {
     ] {
         let ring = plan_first(before, count(256), 3).unwrap();
         let next = plan_next(&ring, after, 3).unwrap();
-        let moves = Moves::between(&ring, &next, 3);
+        let moves = RingDiff::between(&ring, &next, 3);
         assert_eq!(moves.total(), moves.least(), "{name}");
         for node in Balance::of(&next, 3).nodes {
             assert!(node.primaries.abs_diff(node.fair_primaries) <= 5, "{name}: {node:?}");
@@ -104,7 +104,7 @@ fn a_great_cluster_loses_a_node_and_moves_only_its_copies() {
     let nodes: Vec<RingNode> = (1..=1000).map(|id| node(id, &format!("{}", id % 10), 1)).collect();
     let ring = plan_first(nodes.clone(), count(1 << 13), 3).unwrap();
     let next = plan_next(&ring, nodes[1..].to_vec(), 3).unwrap();
-    let moves = Moves::between(&ring, &next, 3);
+    let moves = RingDiff::between(&ring, &next, 3);
     assert!(moves.lost(NodeId(1)) > 0);
     assert!(10 * moves.total() <= 11 * moves.least(), "{} {}", moves.total(), moves.least());
 }
@@ -202,7 +202,7 @@ proptest! {
         nodes in members(1, 2, 10), steps in steps(1, 2), n in 1..4_u8,
     ) {
         follow(nodes, &steps, 512, n, |ring, next| {
-            let moves = Moves::between(ring, next, n);
+            let moves = RingDiff::between(ring, next, n);
             prop_assert!(
                 moves.total() <= moves.least() * 11 / 10 + 2 * u32::from(n),
                 "{} of {}", moves.total(), moves.least(),

@@ -6,14 +6,14 @@ use jedlik_client::ClientError;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{MemberState, TransferReport};
 
-use super::{Meters, Moving};
+use super::{Meters, TransferProgress};
 use crate::cluster::tests::{LAYOUT, cluster};
 use crate::members::Told;
 use crate::members::tests::member;
 
 /// Returns a cluster whose members n1, n2 and so on own 256 partitions each, and are ready for the given numbers of
 /// them.
-pub(crate) fn moving(ready: &[u32]) -> Moving {
+pub(crate) fn moving(ready: &[u32]) -> TransferProgress {
     let members: Vec<_> = (1..).zip(ready).map(|(node, _)| (node, MemberState::Up)).collect();
     let report = |ready: u32| TransferReport {
         layout: LAYOUT,
@@ -26,15 +26,15 @@ pub(crate) fn moving(ready: &[u32]) -> Moving {
     let told = (1..)
         .zip(ready)
         .map(|(node, ready)| Told { member: member(node), answer: Ok(report(*ready)) });
-    Moving { status: cluster(&members), told: told.collect() }
+    TransferProgress { status: cluster(&members), told: told.collect() }
 }
 
-fn report(moving: &mut Moving, index: usize) -> &mut TransferReport {
+fn report(moving: &mut TransferProgress, index: usize) -> &mut TransferReport {
     moving.told[index].answer.as_mut().unwrap()
 }
 
 /// Change to a settled cluster, and a few words of the only obstacle.
-type Case = (fn(&mut Moving), &'static [&'static str]);
+type Case = (fn(&mut TransferProgress), &'static [&'static str]);
 
 fn check(cases: &[Case]) {
     for (fault, words) in cases {
@@ -137,7 +137,7 @@ fn a_silent_member_that_never_had_anything_is_not_waited_for() {
 
 #[test]
 fn whatever_goes_on_changes_the_mark() {
-    let changes: [fn(&mut Moving); 8] = [
+    let changes: [fn(&mut TransferProgress); 8] = [
         |_| {},
         |seen| report(seen, 0).ready += 1,
         |seen| report(seen, 0).received_records += 1,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::amounts::count;
 use crate::cluster::status::leaver_remedy;
-use crate::moving::Moving;
+use crate::transfer_progress::TransferProgress;
 
 /// Obstacle to the end of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl fmt::Display for Obstacle {
     }
 }
 
-impl Moving {
+impl TransferProgress {
     /// Returns all obstacles to the end of the move; none once everything is settled.
     pub(crate) fn obstacles(&self) -> Vec<Obstacle> {
         let mut stopping = Vec::new();

@@ -13,7 +13,7 @@ mod tests;
 
 /// Copies that one node gains and loses. A copy is one partition on one of its N primaries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NodeMoves {
+pub struct NodeDiff {
     /// Number of partitions of which the node becomes a primary.
     pub gained: u32,
     /// Number of partitions of which the node ceases to be a primary.
@@ -22,16 +22,16 @@ pub struct NodeMoves {
 
 /// Difference between two rings of one cluster, for keys with N replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moves {
+pub struct RingDiff {
     partitions: u32,
     before: Preferences,
     after: Preferences,
-    nodes: BTreeMap<NodeId, NodeMoves>,
+    nodes: BTreeMap<NodeId, NodeDiff>,
     /// Number of copies that have to move until the earlier ring is fair to the later one's nodes.
     unfair: u32,
 }
 
-impl Moves {
+impl RingDiff {
     /// Computes the moves between two well-formed rings, for keys with `n` replicas.
     ///
     /// # Panics
@@ -47,7 +47,7 @@ impl Moves {
         let [before_lists, after_lists] =
             [before, after].map(|ring| Preferences::new(ring, usize::from(n)));
         let named = before.nodes.iter().chain(&after.nodes);
-        let nodes = named.map(|node| (node.node, NodeMoves::default())).collect();
+        let nodes = named.map(|node| (node.node, NodeDiff::default())).collect();
         let unfair = unfair(&before_lists, after, n);
         let mut moves =
             Self { partitions, before: before_lists, after: after_lists, nodes, unfair };
@@ -62,7 +62,7 @@ impl Moves {
     }
 
     /// Returns the moves of every node of either ring, in the order of identities.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, NodeMoves)> {
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, NodeDiff)> {
         self.nodes.iter().map(|(node, moves)| (*node, *moves))
     }
 

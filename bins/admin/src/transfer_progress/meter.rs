@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jedlik_client::NodeId;
 
-use crate::moving::Moving;
+use crate::transfer_progress::TransferProgress;
 
 /// Span of time over which the pace is measured.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ struct Meter {
 }
 
 impl Meters {
-    pub(crate) fn note(&mut self, now: Instant, moving: &Moving) {
+    pub(crate) fn note(&mut self, now: Instant, moving: &TransferProgress) {
         for told in &moving.told {
             if let Ok(report) = &told.answer {
                 self.nodes.entry(told.member.node).or_default().note(now, report.received_bytes);

@@ -22,7 +22,7 @@ use crate::cluster::status::is_gone;
 use crate::members::{self, Told};
 
 /// State of a move at one time: one node's view, and all members' reports.
-pub(crate) struct Moving {
+pub(crate) struct TransferProgress {
     /// Status of the cluster as one node sees it.
     pub(crate) status: ClusterStatus,
     /// Reports of every member that has not departed, or the errors of asking them.
@@ -54,7 +54,7 @@ pub(crate) struct Mark {
 /// Layout and progress counters of one member's report; `None` if it did not answer.
 type MemberMark = (NodeId, Option<(LayoutId, [u64; 9])>);
 
-impl Moving {
+impl TransferProgress {
     /// Asks every member that has not departed.
     pub(crate) async fn observe(cluster: &Cluster) -> Result<Self, ClientError> {
         let status = cluster.status().await?;
