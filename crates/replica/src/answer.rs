@@ -17,6 +17,8 @@ use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
 use jedlik_vclock::{Content, Dot, VectorClock};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::io::StorageFault;
+
 /// Returns the versions of a record that a client of the bucket sees at this time.
 ///
 /// Retries of one put show as one and expired versions not at all. Tombstones show as they are beside a
@@ -223,3 +225,17 @@ pub(crate) fn deadline_us(mono_us: u64, timeout_ms: u32) -> Result<u64, Failure>
 
 #[cfg(test)]
 mod tests;
+
+impl StorageFault {
+    /// Returns the refusal of a request that met this fault.
+    pub(crate) fn failure(self) -> Failure {
+        match self {
+            Self::Overloaded => Failure::new(
+                ErrorCode::Overloaded,
+                "the node's write buffer is full; try again in a moment",
+            ),
+            Self::Failed(why) => Failure::new(ErrorCode::Storage, why),
+            Self::TooLarge(why) => Failure::new(ErrorCode::RecordTooLarge, why),
+        }
+    }
+}

@@ -117,7 +117,7 @@ impl Background {
     }
 
     /// Follows a change of the owners of this shard's partitions.
-    fn follow_owners(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
+    pub(crate) fn follow_owners(&mut self, cx: &mut Cx, before: Option<&View>, view: &View) {
         let counts = |view: &View| -> Vec<(Vec<u8>, u8)> {
             let other = view.other_replica_counts();
             other.into_iter().map(|(bucket, n)| (bucket.to_vec(), n)).collect()
@@ -176,34 +176,6 @@ impl Background {
 }
 
 impl Replica {
-    /// Takes over a new view: which nodes are back, and what this shard owns.
-    pub(crate) fn handle_view(&mut self, view: &Arc<View>) {
-        let before = self.cx.view.replace(Arc::clone(view));
-        self.background.schedule.handle_view(view);
-        self.background.hints.handle_view(&self.cx, view);
-        if view.layout_version() == 0 {
-            return;
-        }
-        let before = before.filter(|before| before.layout_version() > 0);
-        self.background.transfers.follow_votes(&mut self.cx, before.as_deref(), view);
-        self.background.hints.release_hints_for_others(&mut self.cx, view);
-        let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
-        if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
-            self.background.follow_owners(&mut self.cx, before.as_deref(), view);
-        }
-        if another {
-            self.operations.restart(&mut self.cx);
-        }
-        let Some(before) = before else { return };
-        let back = view.members().map(|member| member.node);
-        let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
-        let Background { repairs, transfers, .. } = &mut self.background;
-        for node in back {
-            repairs.compare_with(node, &transfers.owned, view);
-        }
-        self.background.transfers.wake_all();
-    }
-
     /// Returns the hints that this shard holds, one report for each target.
     #[must_use]
     pub fn hint_reports(&self) -> Vec<HintReport> {

@@ -13,10 +13,12 @@ use jedlik_protocol::peer::{DigestPage, PeerResponse};
 use jedlik_storage_port::RangePage;
 
 use crate::cx::{Cx, Fact};
-use crate::exchange::digests;
 use crate::exchanges::Exchanges;
 use crate::io::{Output, StorageFault};
+use crate::keyset::Keyset;
+use crate::keyset::Leaves;
 use crate::range;
+use crate::range::digests;
 use crate::reasons::PageFor;
 use crate::scan::mark;
 
@@ -26,7 +28,7 @@ impl Exchanges {
         &mut self,
         cx: &mut Cx,
         reply: u64,
-        (partition, n): (Partition, u8),
+        Keyset { partition, n }: Keyset,
         (branch, known): (Option<u8>, u64),
         synced: bool,
     ) {
@@ -84,14 +86,15 @@ impl Cx {
         &mut self,
         view: &View,
         ticket: PageFor,
-        (partition, first_leaf, last_leaf): (Partition, u16, u16),
+        leaves: Leaves,
         after: Option<PlacedKey>,
         limit: u32,
     ) {
-        let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
-        let span = Some((range(first_leaf).0, range(last_leaf).1));
+        let range =
+            |leaf: u16| view.partitions().leaf_range(leaves.partition, leaf.into(), LEAF_BITS);
+        let span = Some((range(leaves.first).0, range(leaves.last).1));
         let ticket = self.pending.page(ticket);
-        let range = range::stored(partition, span, after, limit);
+        let range = range::stored(leaves.partition, span, after, limit);
         self.emit(Output::Range { ticket, range });
     }
 }

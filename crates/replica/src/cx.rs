@@ -14,10 +14,10 @@ use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey, Terms};
+use jedlik_protocol::{Durability, Incarnation, Key, LayoutId, Now, PlacedKey, Terms};
 use jedlik_storage_port::Holding;
 use rand_chacha::ChaCha8Rng;
-use rand_core::SeedableRng;
+use rand_core::{Rng, SeedableRng};
 
 use crate::Counter;
 use crate::config::Config;
@@ -162,6 +162,11 @@ impl Cx {
         self.emit(Output::Request { to: node, id, terms, request });
     }
 
+    /// Begins a new life under the actor rule, since a local write that failed may have lost a dot.
+    pub(crate) fn renew_incarnation(&mut self) {
+        self.config.incarnation = Incarnation(self.random.next_u64());
+    }
+
     /// Returns the newest layout that this node knows; the default before the first view.
     pub(crate) fn layout(&self) -> LayoutId {
         self.view.as_ref().map_or(LayoutId::default(), |view| view.layout_id())
@@ -229,7 +234,7 @@ impl Cx {
     /// Creates the context of a node without a view.
     pub(crate) fn for_tests() -> Self {
         use jedlik_handoff::BudgetSettings;
-        use jedlik_protocol::{ClusterId, Incarnation};
+        use jedlik_protocol::ClusterId;
 
         use crate::config::{ShardPast, Tuning};
 

@@ -21,8 +21,9 @@ use crate::clashes::Pair;
 use crate::cx::{Cx, Fact};
 use crate::exchanges::Exchanges;
 use crate::io::{Output, StorageFault};
+use crate::keyset::Keyset;
 use crate::pending::{ExchangeStep, PeerCall, Purpose};
-use crate::range;
+use crate::range::{self, digests};
 use crate::reasons::{ApplyFor, LoadFor, PageFor};
 use crate::revision::Revision;
 use crate::trees::TreeChange;
@@ -75,9 +76,10 @@ impl Exchanges {
         &mut self,
         cx: &mut Cx,
         (id, peer): (u64, NodeId),
-        (partition, n): (Partition, u8),
+        keys: Keyset,
         output: ExchangeOutput,
     ) {
+        let Keyset { partition, n } = keys;
         // A node that only pushes does so to drop what it holds, once the peer holds all of it on disk.
         let exchange = self.exchange(id);
         let synced = exchange.is_some_and(|exchange| exchange.direction() == Direction::Push);
@@ -355,21 +357,4 @@ fn held(response: PeerResponse) -> PeerResponse {
 /// Returns the size of an entry of a page of digests in a message, in bytes.
 fn told_bytes(told: &DigestEntry) -> usize {
     HASH_BYTES + size_of::<ClockEntry>() * told.clock.as_ref().map_or(0, VectorClock::len)
-}
-
-/// Returns the digests, and the clocks if wanted, of those records of a page whose buckets have this N.
-pub(crate) fn digests(
-    page: RangePage,
-    view: &View,
-    n: u8,
-    clocks: bool,
-) -> Vec<(Key, DigestEntry)> {
-    let of_n = |(key, _): &(PlacedKey, StoredRecord)| view.bucket(key.key.bucket()).n == n;
-    let entry = |(key, stored): (PlacedKey, StoredRecord)| {
-        // Bytes that are no record would not have come through the codec or past a checksum.
-        let record = clocks.then(|| stored.record.decode().ok()).flatten();
-        let clock = record.map(|record| record.clock().clone());
-        (key.key, DigestEntry { digest: stored.record.digest(), clock })
-    };
-    page.records.into_iter().filter(of_n).map(entry).collect()
 }

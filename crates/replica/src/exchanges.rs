@@ -15,6 +15,7 @@ use jedlik_protocol::peer::PeerResponse;
 use crate::clashes::Clashes;
 use crate::cx::Cx;
 use crate::exchange_worker::{Done, Ended, ExchangeWorker, PartitionJob, WorkerStep};
+use crate::keyset::Keyset;
 use crate::trees::Trees;
 
 /// Place at which one partition at a time is read and compared.
@@ -145,10 +146,10 @@ impl Exchanges {
                 cx.read_page(partition, reading, after);
             }
             Some(WorkerStep::AskVote { id, peer, partition, n }) => {
-                cx.ask_vote(view, (id, peer), (partition, n));
+                cx.ask_vote(view, (id, peer), Keyset::new(partition, n));
             }
             Some(WorkerStep::Exchange { id, peer, partition, n, output }) => {
-                self.carry_out(cx, (id, peer), (partition, n), output);
+                self.carry_out(cx, (id, peer), Keyset::new(partition, n), output);
             }
         }
         Progress::Taken

@@ -8,13 +8,13 @@ use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::admin::{AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::ClientResponse;
-use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
+use jedlik_protocol::inspection::{Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, EncodedRecord, Key, PlacedKey, Record};
+use jedlik_protocol::{Digest, Key, PlacedKey};
 use jedlik_storage_port::Holding;
-use jedlik_vclock::Content;
 
 use crate::cx::Cx;
+use crate::inspection::inspection;
 use crate::io::{Output, StorageFault};
 use crate::operations::{Next, Operation, Operations};
 use crate::patience::CALL_LIMIT_US;
@@ -132,16 +132,6 @@ fn holders(view: &View, key: &PlacedKey) -> Vec<NodeId> {
     nodes
 }
 
-/// Returns all that is held of a key, without values.
-pub(crate) fn inspection(holding: &Holding, refilling: bool) -> Inspection {
-    let record = holding.record.as_ref().and_then(|stored| summary(&stored.record));
-    let hints = holding.hints.iter().filter_map(|hint| {
-        let record = summary(&hint.record.record)?;
-        Some(HintSummary { target: hint.target, since_ms: hint.since_ms, record })
-    });
-    Inspection { record, damaged: holding.damaged, hints: hints.collect(), refilling }
-}
-
 /// Returns the merge of all records found, by their clocks and dots alone. Its digest is that of a record
 /// that has seen all of it, or 0 if none has.
 fn merged<'a>(found: impl Iterator<Item = &'a Inspection>) -> Option<RecordSummary> {
@@ -178,22 +168,4 @@ fn merged<'a>(found: impl Iterator<Item = &'a Inspection>) -> Option<RecordSumma
 
 fn dot(sibling: &SiblingSummary) -> (u64, u64) {
     (sibling.actor, sibling.counter)
-}
-
-fn summary(encoded: &EncodedRecord) -> Option<RecordSummary> {
-    let record: Record = encoded.decode().ok()?;
-    let clock = record.clock().entries().iter().map(|entry| (entry.actor.0, entry.counter));
-    let siblings = record.siblings().iter().map(|sibling| SiblingSummary {
-        actor: sibling.dot.actor.0,
-        counter: sibling.dot.counter,
-        write_id: sibling.write_id,
-        value_bytes: match &sibling.content {
-            Content::Value(value) => Some(value.len() as u32),
-            Content::Tombstone => None,
-        },
-        written_at_ms: sibling.written_at_ms,
-        expires_at_ms: sibling.expires_at_ms,
-    });
-    let (clock, siblings) = (clock.collect(), siblings.collect());
-    Some(RecordSummary { digest: encoded.digest(), clock, siblings })
 }

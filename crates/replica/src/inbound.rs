@@ -15,6 +15,7 @@ use jedlik_protocol::LayoutId;
 use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
+use crate::keyset::Keyset;
 use crate::reasons::ApplyFor;
 use crate::transfers::Transfers;
 
@@ -104,7 +105,8 @@ impl Cx {
             let mut lists = view.owner_lists(partition, n);
             // Where its owners stay the same, one of them that was never given the keys is not ready before
             // it was: by a lower `n` later they are owned by fewer, of which it may be one.
-            let is_given = self.votes.entries.get(&(partition, n)).is_none_or(|entry| entry.lost);
+            let is_given =
+                self.votes.entries.get(&Keyset::new(partition, n)).is_none_or(|entry| entry.lost);
             if let [only] = lists[..]
                 && !is_given
             {
@@ -120,7 +122,7 @@ impl Cx {
                 given_up: view.departed(*node).is_some_and(|departed| departed.forced),
             };
             let least_quorum = view.least_quorum(n);
-            let counts_me = self.votes.has(partition, n);
+            let counts_me = self.votes.has(Keyset::new(partition, n));
             sets.extend(of_n.map(|list| OldSet {
                 n,
                 least_quorum,

@@ -16,15 +16,13 @@ use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
-use jedlik_protocol::{Context, Incarnation, PlacedKey};
+use jedlik_protocol::{Context, PlacedKey};
 use jedlik_vclock::Content;
-use rand_core::Rng;
 
 pub(crate) use self::operation::{PutOperation, WaitingPut};
 pub(crate) use self::queue::KeyQueues;
 use crate::answer::{check_nodes, deadline_us, resolve, resolve_n};
 use crate::cx::Cx;
-use crate::io::StorageFault;
 use crate::operations::{Operations, SILENT_AFTER_US};
 use crate::pending::Asker;
 
@@ -153,13 +151,6 @@ impl Operations {
     }
 }
 
-impl Cx {
-    /// Begins a new life under the actor rule, since a local write that failed may have lost a dot.
-    pub(crate) fn renew_incarnation(&mut self) {
-        self.config.incarnation = Incarnation(self.random.next_u64());
-    }
-}
-
 /// Refuses a put, which another node may carry out all the same if it is `elsewhere` too.
 fn refuse_put(cx: &mut Cx, asker: Asker, failure: Failure, elsewhere: bool) {
     let maybe_applied = failure.maybe_applied || elsewhere;
@@ -181,18 +172,4 @@ fn check_least(request: &PutRequest, answers: u8, props: &BucketProps) -> Result
          the old owners"
     );
     Err(Failure::new(ErrorCode::InvalidRequest, message))
-}
-
-impl StorageFault {
-    /// Returns the refusal of a request that met this fault.
-    pub(crate) fn failure(self) -> Failure {
-        match self {
-            Self::Overloaded => Failure::new(
-                ErrorCode::Overloaded,
-                "the node's write buffer is full; try again in a moment",
-            ),
-            Self::Failed(why) => Failure::new(ErrorCode::Storage, why),
-            Self::TooLarge(why) => Failure::new(ErrorCode::RecordTooLarge, why),
-        }
-    }
 }

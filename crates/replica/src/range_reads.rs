@@ -7,7 +7,6 @@
 use alloc::collections::VecDeque;
 use alloc::format;
 
-use jedlik_hashing::Partition;
 use jedlik_membership::View;
 use jedlik_protocol::PlacedKey;
 use jedlik_protocol::admin::WorkKind;
@@ -18,6 +17,7 @@ use jedlik_storage_port::RangePage;
 
 use crate::cx::{Cx, Fact};
 use crate::io::StorageFault;
+use crate::keyset::Leaves;
 use crate::patience::FETCH_LIMIT_US;
 use crate::reasons::PageFor;
 use crate::scan::mark;
@@ -41,8 +41,7 @@ pub(crate) struct RangeRead {
     pub(crate) reply: u64,
     /// N of the buckets whose records are wanted.
     pub(crate) n: u8,
-    /// Partition, and its first and last leaf.
-    pub(crate) leaves: (Partition, u16, u16),
+    pub(crate) leaves: Leaves,
     pub(crate) after: Option<PlacedKey>,
 }
 

@@ -11,6 +11,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, LayoutId, PlacedKe
 use crate::clashes::Pair;
 use crate::collection::{Collection, Question};
 use crate::exchange::Listing;
+use crate::keyset::Keyset;
 use crate::pending::{Caller, OperationId};
 use crate::scan::Scanning;
 
@@ -68,7 +69,7 @@ pub(crate) enum ApplyFor {
     /// Removal or pruning of a record that this node's collector forgets.
     Collected(Collection),
     /// Sync of all that a refill has merged.
-    Refilled { partition: Partition, n: u8 },
+    Refilled(Keyset),
     /// Nobody waits for the write.
     Nobody,
 }

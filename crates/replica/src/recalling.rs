@@ -18,6 +18,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, StoredRecord
 
 use crate::cx::{Cx, Fact};
 use crate::io::Output;
+use crate::keyset::Keyset;
 use crate::patience::FETCH_LIMIT_US;
 use crate::pending::{HoldFor, Purpose};
 use crate::range_reads::page_steps;
@@ -53,8 +54,8 @@ pub(crate) struct HeadStart {
     at_hand: bool,
     asked: u64,
     found: u64,
-    /// Partitions and N that a peer has listed, whatever came of it.
-    listed: BTreeSet<(Partition, u8)>,
+    /// Keysets that a peer has listed, whatever came of it.
+    listed: BTreeSet<Keyset>,
     running: BTreeMap<Partition, Recall>,
 }
 
@@ -119,7 +120,7 @@ impl HeadStart {
 
     fn end(&mut self, partition: Partition) {
         if let Some(recall) = self.running.remove(&partition) {
-            self.listed.insert((partition, recall.n));
+            self.listed.insert(Keyset::new(partition, recall.n));
         }
     }
 }
@@ -197,7 +198,8 @@ impl Transfers {
         if head_start.running.contains_key(&partition) {
             return true;
         }
-        let is_new = |(n, _): &&(u8, NodeId)| !head_start.listed.contains(&(partition, *n));
+        let is_new =
+            |(n, _): &&(u8, NodeId)| !head_start.listed.contains(&Keyset::new(partition, *n));
         let Some((n, peer)) = pairs.iter().find(is_new).copied() else { return false };
         if head_start.running.len() >= PARTITIONS_AT_ONCE {
             return false;

@@ -13,6 +13,7 @@ use jedlik_protocol::peer::{PeerRequest, Vouching};
 use crate::cx::Cx;
 use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
+use crate::keyset::Keyset;
 use crate::pending::{ExchangeStep, Purpose};
 use crate::reasons::ApplyFor;
 use crate::transfers::Transfers;
@@ -35,18 +36,18 @@ impl Transfers {
     pub(crate) fn handle_refilled(
         &mut self,
         cx: &mut Cx,
-        pair: (Partition, u8),
+        keys: Keyset,
         result: &Result<(), StorageFault>,
     ) {
-        let Some(entry) = cx.votes.entries.get_mut(&pair).filter(|entry| entry.ending) else {
+        let Some(entry) = cx.votes.entries.get_mut(&keys).filter(|entry| entry.ending) else {
             return;
         };
         entry.ending = false;
         if result.is_err() {
-            let job = PartitionJob { partition: pair.0, kind: JobKind::Refill };
+            let job = PartitionJob { partition: keys.partition, kind: JobKind::Refill };
             return self.rest(cx.now.mono_us, job);
         }
-        self.vote_again(cx, pair);
+        self.vote_again(cx, keys);
     }
 
     /// Restores votes that this node lacked for having been given nothing, now that all that older owners were given is
@@ -56,20 +57,20 @@ impl Transfers {
             return;
         }
         let moved: Vec<u8> = cx.old_sets(view, partition).iter().map(|set| set.n).collect();
-        let of_partition = cx.votes.entries.range((partition, 0)..=(partition, u8::MAX));
-        let never_given = |((_, of), entry): &(&(Partition, u8), &Entry)| {
-            moved.contains(of) && entry.bases.iter().all(|basis| basis.n < *of)
+        let of_partition = cx.votes.entries.range(Keyset::all_of(partition));
+        let never_given = |(keys, entry): &(&Keyset, &Entry)| {
+            moved.contains(&keys.n) && entry.bases.iter().all(|basis| basis.n < keys.n)
         };
-        let pairs: Vec<_> = of_partition.filter(never_given).map(|(pair, _)| *pair).collect();
-        for pair in pairs {
-            self.vote_again(cx, pair);
+        let never_given: Vec<_> = of_partition.filter(never_given).map(|(keys, _)| *keys).collect();
+        for keys in never_given {
+            self.vote_again(cx, keys);
         }
     }
 
-    fn vote_again(&mut self, cx: &mut Cx, pair: (Partition, u8)) {
-        cx.votes.entries.remove(&pair);
-        if !cx.votes.is_refilling(pair.0) {
-            self.refilled(cx, pair.0);
+    fn vote_again(&mut self, cx: &mut Cx, keys: Keyset) {
+        cx.votes.entries.remove(&keys);
+        if !cx.votes.is_refilling(keys.partition) {
+            self.refilled(cx, keys.partition);
         }
         if cx.votes.entries.is_empty() {
             cx.votes.caught_up();
@@ -90,7 +91,7 @@ impl Cx {
         &mut self,
         view: &View,
         (id, peer): (u64, NodeId),
-        (partition, n): (Partition, u8),
+        Keyset { partition, n }: Keyset,
     ) {
         let (counts, flipped) = (counts_digest(view), flipped_id(view, partition));
         let request = PeerRequest::Vote { partition, n, counts, flipped };
@@ -101,7 +102,7 @@ impl Cx {
     pub(crate) fn refill_sets(
         &self,
         view: &View,
-        (partition, of): (Partition, u8),
+        Keyset { partition, n: of }: Keyset,
         entry: &Entry,
     ) -> Vec<RefillSet> {
         let owner = |node: &NodeId| OldOwner {
@@ -149,10 +150,10 @@ impl Cx {
         view: &View,
         partition: Partition,
     ) -> Vec<(u8, RefillStatus)> {
-        let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
-        let status = |((_, n), entry): (&(Partition, u8), &Entry)| {
-            let sets = self.refill_sets(view, (partition, *n), entry);
-            (*n, entry.refill.status(self.config.me, &sets))
+        let of_partition = self.votes.entries.range(Keyset::all_of(partition));
+        let status = |(keys, entry): (&Keyset, &Entry)| {
+            let sets = self.refill_sets(view, *keys, entry);
+            (keys.n, entry.refill.status(self.config.me, &sets))
         };
         of_partition.filter(|(_, entry)| !entry.ending).map(status).collect()
     }
@@ -178,20 +179,15 @@ impl Cx {
     }
 
     /// Counts a finished exchange of a refill with a peer that could say so much throughout.
-    pub(crate) fn refill_compared(
-        &mut self,
-        (partition, n): (Partition, u8),
-        peer: NodeId,
-        vouching: Vouching,
-    ) {
-        if let Some(entry) = self.votes.entries.get_mut(&(partition, n)) {
+    pub(crate) fn refill_compared(&mut self, keys: Keyset, peer: NodeId, vouching: Vouching) {
+        if let Some(entry) = self.votes.entries.get_mut(&keys) {
             entry.refill.handle_compared(peer, vouching);
         }
     }
 
     /// Has the nodes that had no vote asked again.
     pub(crate) fn refill_again(&mut self, partition: Partition) {
-        for (_, entry) in self.votes.entries.range_mut((partition, 0)..=(partition, u8::MAX)) {
+        for (_, entry) in self.votes.entries.range_mut(Keyset::all_of(partition)) {
             entry.refill.ask_again();
         }
     }
@@ -200,10 +196,10 @@ impl Cx {
     pub(crate) fn conclude_refill(&mut self, view: &View, partition: Partition) {
         for (n, status) in self.refill_statuses(view, partition) {
             if status == RefillStatus::Whole
-                && let Some(entry) = self.votes.entries.get_mut(&(partition, n))
+                && let Some(entry) = self.votes.entries.get_mut(&Keyset::new(partition, n))
             {
                 entry.ending = true;
-                let ticket = self.pending.apply(ApplyFor::Refilled { partition, n });
+                let ticket = self.pending.apply(ApplyFor::Refilled(Keyset::new(partition, n)));
                 self.emit(Output::Sync { ticket });
             }
         }

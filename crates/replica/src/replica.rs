@@ -2,7 +2,10 @@
 //!
 //! Invariant: what a part tells is heard before another input, and before another step of background work.
 
+use alloc::sync::Arc;
+
 use jedlik_hashing::NodeId;
+use jedlik_membership::View;
 use jedlik_protocol::Now;
 use jedlik_protocol::peer::PeerResponse;
 
@@ -113,6 +116,34 @@ impl Replica {
             }
             Input::Timeout => self.handle_timeout(),
         }
+    }
+
+    /// Takes over a new view: which nodes are back, and what this shard owns.
+    fn handle_view(&mut self, view: &Arc<View>) {
+        let before = self.cx.view.replace(Arc::clone(view));
+        self.background.schedule.handle_view(view);
+        self.background.hints.handle_view(&self.cx, view);
+        if view.layout_version() == 0 {
+            return;
+        }
+        let before = before.filter(|before| before.layout_version() > 0);
+        self.background.transfers.follow_votes(&mut self.cx, before.as_deref(), view);
+        self.background.hints.release_hints_for_others(&mut self.cx, view);
+        let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
+        if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
+            self.background.follow_owners(&mut self.cx, before.as_deref(), view);
+        }
+        if another {
+            self.operations.restart(&mut self.cx);
+        }
+        let Some(before) = before else { return };
+        let back = view.members().map(|member| member.node);
+        let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
+        let Background { repairs, transfers, .. } = &mut self.background;
+        for node in back {
+            repairs.compare_with(node, &transfers.owned, view);
+        }
+        self.background.transfers.wake_all();
     }
 
     /// Returns the next effect, in the order in which effects have to be carried out; `None` if there are no more.

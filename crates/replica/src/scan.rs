@@ -25,6 +25,7 @@ use crate::Counter;
 use crate::answer::{check_nodes, deadline_us, invalid, resolve, shortfall, versions};
 use crate::cx::Cx;
 use crate::io::{Output, StorageFault};
+use crate::keyset::Keyset;
 use crate::operations::{Next, Operation, Operations};
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::range;
@@ -241,7 +242,7 @@ impl Operations {
         let me = cx.config.me;
         let Some(Operation::Scan(scan)) = self.by_id.get(&id) else { return };
         let partition = scan.request.partition;
-        let votes = cx.votes.has(partition, scan.n);
+        let votes = cx.votes.has(Keyset::new(partition, scan.n));
         let page = cx.scanned(Scanning { partition, n: scan.n, votes }, result);
         if let Some(Operation::Scan(scan)) = self.by_id.get_mut(&id) {
             match page {
@@ -294,7 +295,7 @@ impl Cx {
             damaged.clear();
         }
         // The page was read between the two.
-        let votes = scanning.votes && self.votes.has(scanning.partition, scanning.n);
+        let votes = scanning.votes && self.votes.has(Keyset::new(scanning.partition, scanning.n));
         let doubt = (!votes).then_some(Doubt::Refilling);
         Ok(ScanPage { records: shown, until, damaged, doubt })
     }

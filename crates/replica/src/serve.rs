@@ -11,8 +11,9 @@ use jedlik_storage_port::Holding;
 
 use crate::collection::Question;
 use crate::collector::Terms;
-use crate::explain::inspection;
+use crate::inspection::inspection;
 use crate::io::{Output, StorageFault};
+use crate::keyset::{Keyset, Leaves};
 use crate::local_copy::merged;
 use crate::pending::{Asker, HoldFor};
 use crate::range;
@@ -64,27 +65,28 @@ impl Replica {
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
             PeerRequest::Scan { .. } => self.serve_own_page(reply, &view, request),
             PeerRequest::Hashes { partition, n, branch, known, synced } => {
-                background.exchanges.serve_hashes(
-                    cx,
-                    reply,
-                    (partition, n),
-                    (branch, known),
-                    synced,
-                );
+                let keys = Keyset::new(partition, n);
+                background.exchanges.serve_hashes(cx, reply, keys, (branch, known), synced);
             }
             PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced } => {
-                let leaves = (partition, first_leaf, last_leaf);
+                let leaves = Leaves { partition, first: first_leaf, last: last_leaf };
                 let after = after.map(|mark| placed(mark.key));
                 let ticket = PageFor::ServeDigests { reply, n, clocks, synced };
                 cx.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
-                let leaves = (partition, first_leaf, last_leaf);
+                let leaves = Leaves { partition, first: first_leaf, last: last_leaf };
                 let after = after.map(|mark| placed(mark.key));
                 background.range_reads.wait_to_serve(cx, RangeRead { reply, n, leaves, after });
             }
             PeerRequest::Vote { partition, n, counts, flipped } => {
-                background.exchanges.serve_vote(cx, reply, (partition, n), counts, flipped);
+                background.exchanges.serve_vote(
+                    cx,
+                    reply,
+                    Keyset::new(partition, n),
+                    counts,
+                    flipped,
+                );
             }
             PeerRequest::Forward(request) => {
                 operations.start(cx, Asker::Peer(reply), request);
@@ -100,7 +102,9 @@ impl Replica {
         };
         let (n, votes) = match &bucket {
             Some(bucket) => (view.bucket(bucket).n, self.cx.votes_for(bucket, partition, n)),
-            None => (n, counts_digest(view) == counts && self.cx.votes.has(partition, n)),
+            None => {
+                (n, counts_digest(view) == counts && self.cx.votes.has(Keyset::new(partition, n)))
+            }
         };
         let scanning = Scanning { partition, n, votes };
         let ticket = self.cx.pending.page(PageFor::ServeScan { reply, scanning });

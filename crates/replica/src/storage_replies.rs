@@ -112,8 +112,8 @@ impl Replica {
             ApplyFor::Put { caller, durability } => {
                 operations.handle_own_write(cx, caller, durability, &result);
             }
-            ApplyFor::Refilled { partition, n } => {
-                transfers.handle_refilled(cx, (partition, n), &result);
+            ApplyFor::Refilled(keys) => {
+                transfers.handle_refilled(cx, keys, &result);
             }
             ApplyFor::InboundSynced { layout, partition } => {
                 transfers.handle_inbound_synced(cx, layout, partition, &result);

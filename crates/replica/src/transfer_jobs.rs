@@ -19,6 +19,7 @@ use crate::cx::Cx;
 use crate::exchange_worker::{Done, Ended, JobKind, PartitionJob};
 use crate::exchanges::{Exchanges, Progress, Seat};
 use crate::io::{Output, StorageFault};
+use crate::keyset::Keyset;
 use crate::reasons::ApplyFor;
 use crate::transfers::Transfers;
 use crate::trees::Trees;
@@ -203,7 +204,7 @@ impl Transfers {
         }
         let (partition, vouching) = (ended.job.partition, ended.vouching);
         if ended.job.kind == JobKind::Refill {
-            cx.refill_compared((partition, ended.n), ended.peer, vouching);
+            cx.refill_compared(Keyset::new(partition, ended.n), ended.peer, vouching);
         } else if let Some(inbound) = self.inbound.get_mut(&partition) {
             inbound.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
         }

@@ -23,6 +23,7 @@ use crate::config::ShardPast;
 use crate::cx::Cx;
 use crate::exchanges::Exchanges;
 use crate::io::Output;
+use crate::keyset::Keyset;
 use crate::refilling::{first, oldest_owners};
 use crate::replica::Replica;
 use crate::transfers::Transfers;
@@ -53,7 +54,7 @@ pub(crate) struct Entry {
 /// Keys without a vote, and what decides when others join them.
 #[derive(Debug, Default)]
 pub(crate) struct Votes {
-    pub(crate) entries: BTreeMap<(Partition, u8), Entry>,
+    pub(crate) entries: BTreeMap<Keyset, Entry>,
     /// N of each bucket that does not have the default, as of the last view; `None` before the first.
     counts: Option<BTreeMap<Vec<u8>, u8>>,
     /// Layouts that were active by the last view; `None` before the first.
@@ -81,34 +82,34 @@ impl Votes {
         Self { entries, counts: Some(counts), catching_up, layouts, ..Self::default() }
     }
 
-    /// Returns whether this shard may say that keys of this partition and N are absent.
-    pub(crate) fn has(&self, partition: Partition, n: u8) -> bool {
-        let refilling = self.entries.contains_key(&(partition, n));
+    /// Returns whether this shard may say that such keys are absent.
+    pub(crate) fn has(&self, keys: Keyset) -> bool {
+        let refilling = self.entries.contains_key(&keys);
         self.confirmed && !self.unkept && !refilling || planted::on(Bug::VoteAtOnce)
     }
 
     /// Returns whether this shard has no vote on these keys, and has lost nothing that it acknowledged: it is
     /// to own them only since `n` was raised.
-    pub(crate) fn has_lost_nothing(&self, partition: Partition, n: u8) -> bool {
+    pub(crate) fn has_lost_nothing(&self, keys: Keyset) -> bool {
         let never_given =
-            |entry: &Entry| !entry.lost && entry.bases.iter().all(|basis| basis.n < n);
-        let entry = self.entries.get(&(partition, n));
+            |entry: &Entry| !entry.lost && entry.bases.iter().all(|basis| basis.n < keys.n);
+        let entry = self.entries.get(&keys);
         self.confirmed && !self.unkept && entry.is_some_and(never_given)
     }
 
     pub(crate) fn is_refilling(&self, partition: Partition) -> bool {
-        self.entries.range((partition, 0)..=(partition, u8::MAX)).next().is_some()
+        self.entries.range(Keyset::all_of(partition)).next().is_some()
     }
 
     /// Returns the partitions of which some keys have no vote.
     pub(crate) fn refilling(&self) -> BTreeSet<Partition> {
-        self.entries.keys().map(|(partition, _)| *partition).collect()
+        self.entries.keys().map(|keys| keys.partition).collect()
     }
 
     /// Takes the vote on these keys away until they are compared with the owners of `basis`. Returns whether
     /// that is new.
-    pub(crate) fn add(&mut self, partition: Partition, n: u8, basis: Basis, lost: bool) -> bool {
-        let entry = self.entries.entry((partition, n)).or_default();
+    pub(crate) fn add(&mut self, keys: Keyset, basis: Basis, lost: bool) -> bool {
+        let entry = self.entries.entry(keys).or_default();
         let is_new = entry.bases.insert(basis) | (lost && !entry.lost);
         entry.lost |= lost;
         if is_new {
@@ -163,10 +164,10 @@ impl Transfers {
         let lost = past == Past::Lost || cx.config.past == ShardPast::Lost;
         let lost = lost && !core::mem::replace(&mut cx.votes.loss_noted, lost);
         if first || lost {
-            for (partition, n) in cx.owned_pairs(view).collect::<Vec<_>>() {
-                if lost || cx.has_flipped_to_me(view, partition, n) {
-                    let basis = Basis { n, least_w: view.least_w(n) };
-                    changed |= cx.votes.add(partition, n, basis, true);
+            for keys in cx.owned_keysets(view).collect::<Vec<_>>() {
+                if lost || cx.has_flipped_to_me(view, keys) {
+                    let basis = Basis { n: keys.n, least_w: view.least_w(keys.n) };
+                    changed |= cx.votes.add(keys, basis, true);
                 }
             }
             let began = lost || !cx.votes.entries.is_empty();
@@ -176,9 +177,9 @@ impl Transfers {
         changed |= cx.follow_flips(view);
         let is_noted = cx.note_layouts(view);
         changed |= cx.follow_counts(before, view);
-        let owned: BTreeSet<(Partition, u8)> = cx.owned_pairs(view).collect();
+        let owned: BTreeSet<Keyset> = cx.owned_keysets(view).collect();
         let entries = cx.votes.entries.len();
-        cx.votes.entries.retain(|pair, _| owned.contains(pair));
+        cx.votes.entries.retain(|keys, _| owned.contains(keys));
         changed |= cx.votes.entries.len() != entries;
         self.queue_refills(cx);
         if changed || is_noted {
@@ -202,9 +203,10 @@ impl Transfers {
         }
         let basis = Basis { n, least_w: view.least_w(n) };
         // The records that it was compared with before may be the lost ones.
-        let former = cx.votes.entries.remove(&(key.partition, n));
+        let keys = Keyset::new(key.partition, n);
+        let former = cx.votes.entries.remove(&keys);
         for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
-            cx.votes.add(key.partition, n, basis, true);
+            cx.votes.add(keys, basis, true);
         }
         // The tree still counts the damaged record, so that it may agree with others' all the same; and so
         // may a comparison under way.
@@ -233,19 +235,21 @@ impl Exchanges {
         &self,
         cx: &mut Cx,
         reply: u64,
-        (partition, n): (Partition, u8),
+        keys: Keyset,
         counts: u64,
         flipped: LayoutId,
     ) {
         let Some(view) = cx.view.clone() else { return };
         let is_owner = counts_digest(&view) == counts
-            && view.owners(partition, n).contains(&cx.config.me)
-            && !self.trees.has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
-        let vouching = if is_owner && cx.votes.has(partition, n) {
+            && view.owners(keys.partition, keys.n).contains(&cx.config.me)
+            && !self
+                .trees
+                .has_damage_of(keys.partition, |key| view.bucket(key.bucket()).n == keys.n);
+        let vouching = if is_owner && cx.votes.has(keys) {
             Vouching::Votes
         } else if is_owner
-            && cx.votes.has_lost_nothing(partition, n)
-            && flipped_id(&view, partition) == flipped
+            && cx.votes.has_lost_nothing(keys)
+            && flipped_id(&view, keys.partition) == flipped
         {
             Vouching::LostNothing
         } else {
@@ -280,13 +284,14 @@ impl Cx {
             let quorum = before.map_or(from, |before| before.least_w(from));
             let least_w = quorum.min(view.least_w(to)).max(1);
             let never_given = Basis { n: from, least_w };
-            let pairs: Vec<Partition> = self
-                .owned_pairs(view)
-                .filter_map(|(partition, n)| (n == to).then_some(partition))
+            let partitions: Vec<Partition> = self
+                .owned_keysets(view)
+                .filter_map(|keys| (keys.n == to).then_some(keys.partition))
                 .collect();
-            for partition in pairs {
+            for partition in partitions {
                 let is_given = to < from || self.was_given(view, partition, from);
-                let former = self.votes.entries.get(&(partition, from)).filter(|_| is_given);
+                let former =
+                    self.votes.entries.get(&Keyset::new(partition, from)).filter(|_| is_given);
                 let mut lost = former.is_some_and(|former| former.lost);
                 let mut bases = match is_given {
                     true => former.map(|former| former.bases.clone()).unwrap_or_default(),
@@ -301,23 +306,23 @@ impl Cx {
                     bases.retain(|basis| basis.n < to || basis.n >= from);
                 }
                 for basis in bases {
-                    self.votes.add(partition, to, basis, lost);
+                    self.votes.add(Keyset::new(partition, to), basis, lost);
                 }
             }
         }
         true
     }
 
-    /// Returns the partitions of this shard that this node owns, with each N.
-    pub(crate) fn owned_pairs<'a>(
+    /// Returns the keysets of this shard that this node owns.
+    pub(crate) fn owned_keysets<'a>(
         &'a self,
         view: &'a View,
-    ) -> impl Iterator<Item = (Partition, u8)> + use<'a> {
+    ) -> impl Iterator<Item = Keyset> + use<'a> {
         let counts = view.replica_counts();
         self.of_this_shard(view).flat_map(move |partition| {
             let owned = |n: &u8| view.owners(partition, *n).contains(&self.config.me);
             let owned: Vec<u8> = counts.iter().copied().filter(owned).collect();
-            owned.into_iter().map(move |n| (partition, n))
+            owned.into_iter().map(move |n| Keyset::new(partition, n))
         })
     }
 
@@ -330,10 +335,10 @@ impl Cx {
     }
 
     /// Returns whether this node is an owner under a layout that has flipped, and so once held all of the partition.
-    pub(crate) fn has_flipped_to_me(&self, view: &View, partition: Partition, n: u8) -> bool {
-        flipped_for(view, partition).is_some_and(|known| {
-            let list = known.preference_list(partition);
-            list.iter().take(usize::from(n)).any(|node| *node == self.config.me)
+    pub(crate) fn has_flipped_to_me(&self, view: &View, keys: Keyset) -> bool {
+        flipped_for(view, keys.partition).is_some_and(|known| {
+            let list = known.preference_list(keys.partition);
+            list.iter().take(usize::from(keys.n)).any(|node| *node == self.config.me)
         })
     }
 
@@ -366,7 +371,7 @@ impl Cx {
         let known = view.bucket(bucket).n;
         // This node has not heard yet that the bucket has more replicas, itself among them.
         let unheard = n > known && !view.owners(partition, known).contains(&self.config.me);
-        self.votes.has(partition, known) && !unheard
+        self.votes.has(Keyset::new(partition, known)) && !unheard
     }
 
     /// Returns whether this node is an owner of the key and can't say what is absent.
@@ -374,7 +379,7 @@ impl Cx {
         let Some(view) = self.view.as_ref() else { return false };
         let n = view.bucket(key.key.bucket()).n;
         let owns = view.owners(key.partition, n).contains(&self.config.me);
-        owns && !self.votes.has(key.partition, n)
+        owns && !self.votes.has(Keyset::new(key.partition, n))
     }
 }
 

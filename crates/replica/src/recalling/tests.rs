@@ -9,6 +9,7 @@ use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::{ClusterId, Digest, Key, PlacedKey};
 
 use super::{AT_ONCE, HeadStart, Page, Recall, Step, TRIAL, WORTH};
+use crate::keyset::Keyset;
 use crate::patience::FETCH_LIMIT_US;
 use crate::scan::mark;
 
@@ -101,5 +102,8 @@ fn a_partition_waits_for_its_answer_while_another_goes_on() {
     head_start.go_on(Partition(2));
     assert!(head_start.is_ready());
     head_start.end(Partition(2));
-    assert_eq!(head_start.listed.into_iter().collect::<Vec<_>>(), vec![(Partition(2), 3)]);
+    assert_eq!(
+        head_start.listed.into_iter().collect::<Vec<_>>(),
+        vec![Keyset::new(Partition(2), 3)]
+    );
 }

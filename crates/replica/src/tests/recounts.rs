@@ -14,6 +14,7 @@ use jedlik_protocol::peer::Vouching;
 use jedlik_protocol::{Blob, LayoutId, PartitionSet, WireLayout};
 
 use super::cluster::{CLUSTER, Cluster, blind, member};
+use crate::keyset::Keyset;
 use crate::votes::{Basis, Votes};
 use crate::{Config, Input, Replica};
 
@@ -82,7 +83,7 @@ fn see(replica: &mut Replica, view: &View) {
 
 /// Returns the bases that the vote on keys of partition 0 with five replicas waits for.
 fn bases(replica: &Replica) -> Vec<Basis> {
-    let entry = replica.cx.votes.entries.get(&(P, 5));
+    let entry = replica.cx.votes.entries.get(&Keyset::new(P, 5));
     entry.map(|entry| entry.bases.iter().copied().collect()).unwrap_or_default()
 }
 
@@ -139,10 +140,10 @@ fn whoever_votes_by_a_raised_n_counts_as_one_of_those_that_had_the_keys_before()
     let asked: BTreeSet<NodeId> =
         replica.cx.refill_pairs(&view, P).into_iter().map(|(_, node)| node).collect();
     assert_eq!(asked, [2, 3, 4, 5].map(NodeId).into());
-    replica.cx.refill_compared((P, 5), NodeId(2), Vouching::Nothing);
-    replica.cx.refill_compared((P, 5), NodeId(3), Vouching::Votes);
+    replica.cx.refill_compared(Keyset::new(P, 5), NodeId(2), Vouching::Nothing);
+    replica.cx.refill_compared(Keyset::new(P, 5), NodeId(3), Vouching::Votes);
     assert_eq!(replica.cx.refill_pairs(&view, P).len(), 2, "one that had them need not have all");
-    replica.cx.refill_compared((P, 5), NodeId(5), Vouching::Votes);
+    replica.cx.refill_compared(Keyset::new(P, 5), NodeId(5), Vouching::Votes);
     assert!(replica.cx.refill_pairs(&view, P).is_empty());
     assert!(replica.cx.refill_blockers(&view, P).is_empty());
 }
@@ -169,13 +170,17 @@ fn a_new_owner_waits_for_nothing_once_a_raised_n_is_what_it_was_before() {
         see(&mut replica, &view(both.clone(), 3, Past::Continuous, false));
         if expected {
             // It holds less than it was given.
-            replica.cx.votes.add(P, 3, BY_TWO_OF_THREE, true);
+            replica.cx.votes.add(Keyset::new(P, 3), BY_TWO_OF_THREE, true);
         }
         see(&mut replica, &view(both.clone(), 5, Past::Continuous, false));
         assert_eq!(bases(&replica), [BY_TWO_OF_THREE]);
-        replica.cx.votes.entries.remove(&(P, 3));
+        replica.cx.votes.entries.remove(&Keyset::new(P, 3));
         see(&mut replica, &view(both, 3, Past::Continuous, false));
-        assert_eq!(replica.cx.votes.entries.contains_key(&(P, 3)), expected, "{former:?}");
+        assert_eq!(
+            replica.cx.votes.entries.contains_key(&Keyset::new(P, 3)),
+            expected,
+            "{former:?}"
+        );
     }
 }
 
@@ -189,7 +194,7 @@ fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
         see(&mut replica, &view(both.clone(), 2, past, false));
         let view = view(both, 4, past, false);
         see(&mut replica, &view);
-        let pair = (P, 4);
+        let pair = Keyset::new(P, 4);
         assert!(replica.cx.votes.entries.contains_key(&pair), "{past:?}");
         let inbound = replica.background.transfers.inbound.get_mut(&P).expect("it is new");
         for n in [3, 4] {
@@ -258,12 +263,12 @@ fn after_n_was_lowered_so_many_of_the_owners_are_needed_as_always_hold_what_the_
         let view = view([layout].into(), to, Past::Continuous, false);
         see(&mut replica, &view);
         replica.cx.votes.entries.clear();
-        replica.cx.votes.add(P, to, Basis { n: from, least_w }, false);
+        replica.cx.votes.add(Keyset::new(P, to), Basis { n: from, least_w }, false);
         let owners = view.preference_list(P)[..usize::from(to)].to_vec();
         for (compared, node) in owners.iter().filter(|node| **node != ME).enumerate() {
             let is_whole = replica.cx.refill_pairs(&view, P).is_empty();
             assert_eq!(is_whole, compared >= needed, "{from} {least_w} {to}: {compared}");
-            replica.cx.refill_compared((P, to), *node, Vouching::Votes);
+            replica.cx.refill_compared(Keyset::new(P, to), *node, Vouching::Votes);
         }
         assert!(replica.cx.refill_pairs(&view, P).is_empty());
         assert!(replica.cx.refill_blockers(&view, P).is_empty());

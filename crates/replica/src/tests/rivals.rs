@@ -18,6 +18,7 @@ use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::{Blob, Layout, PartitionSet, WireLayout};
 
 use super::cluster::{Cluster, blind};
+use crate::keyset::Keyset;
 use crate::votes::Basis;
 
 const NODES: u64 = 5;
@@ -252,7 +253,11 @@ fn never_given(lost: &[u64]) -> Cluster {
     for node in (1..=NODES).filter(|node| !lost.contains(node)) {
         let place = cluster.node(NodeId(node));
         for partition in (0..16).map(Partition) {
-            place.replica.cx.votes.add(partition, 5, Basis { n: 2, least_w: 2 }, false);
+            place.replica.cx.votes.add(
+                Keyset::new(partition, 5),
+                Basis { n: 2, least_w: 2 },
+                false,
+            );
         }
         place.votes = Some(place.replica.cx.votes.encode());
         cluster.restart(NodeId(node), 2);
@@ -358,7 +363,8 @@ fn owners_by_two_layouts_that_flip_while_n_is_raised_vote_though_the_one_in_both
     let [goes, stays, comes] = nodes;
     assert!(!search.cluster.view(goes).is_flipped(partition), "who comes was given nothing yet");
     for (node, lost) in [(goes, None), (stays, Some(true)), (comes, Some(false))] {
-        let entry = search.cluster.node(node).replica.cx.votes.entries.get(&(partition, 5));
+        let entry =
+            search.cluster.node(node).replica.cx.votes.entries.get(&Keyset::new(partition, 5));
         assert_eq!(entry.map(|entry| entry.lost), lost, "{node}");
     }
     assert_eq!(search.rest(), None);

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use jedlik_hashing::Partition;
 use jedlik_protocol::{LayoutId, PartitionSet};
 
+use crate::keyset::Keyset;
+
 use super::layouts::{Followed, Layouts};
 use super::{Basis, Entry, Votes};
 
@@ -34,9 +36,9 @@ impl Votes {
             }
         }
         out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
-        for ((partition, n), entry) in &self.entries {
-            out.extend_from_slice(&partition.0.to_le_bytes());
-            out.extend_from_slice(&[*n, u8::from(entry.lost), entry.bases.len() as u8]);
+        for (keys, entry) in &self.entries {
+            out.extend_from_slice(&keys.partition.0.to_le_bytes());
+            out.extend_from_slice(&[keys.n, u8::from(entry.lost), entry.bases.len() as u8]);
             out.extend(entry.bases.iter().flat_map(|basis| [basis.n, basis.least_w]));
         }
         for (bucket, n) in self.counts.iter().flatten() {
@@ -50,7 +52,7 @@ impl Votes {
 
 /// Row that a shard has written down of its votes.
 pub(super) struct Kept {
-    pub(super) entries: BTreeMap<(Partition, u8), Entry>,
+    pub(super) entries: BTreeMap<Keyset, Entry>,
     pub(super) counts: BTreeMap<Vec<u8>, u8>,
     pub(super) catching_up: bool,
     /// Active layouts as of the last view; `None` where they were not written down.
@@ -85,7 +87,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
         let bases = bases.as_chunks::<2>().0.iter();
         let bases = bases.map(|[n, least_w]| Basis { n: *n, least_w: *least_w });
         let entry = Entry { bases: bases.collect(), lost, ..Entry::default() };
-        entries.insert((Partition(u32::from_le_bytes(*partition)), *n), entry);
+        let partition = Partition(u32::from_le_bytes(*partition));
+        entries.insert(Keyset::new(partition, *n), entry);
         rest = after;
     }
     let mut counts = BTreeMap::new();

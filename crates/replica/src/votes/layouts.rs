@@ -38,7 +38,8 @@ impl Cx {
         };
         let said = view.ready_of(self.config.me);
         let mut lost = Vec::new();
-        for (partition, n) in self.owned_pairs(view) {
+        for keys in self.owned_keysets(view) {
+            let partition = keys.partition;
             let Some(id) = flipped_for(view, partition).map(ActiveLayout::id) else { continue };
             let known = before.get(&id);
             let is_learned = known.is_none_or(|known| known.learned);
@@ -49,13 +50,14 @@ impl Cx {
                 false => known.is_some(),
             };
             let is_held = !is_learned || was_flipped || was_ready;
-            let has_entry = self.votes.entries.contains_key(&(partition, n));
-            if !is_held && !has_entry && self.has_flipped_to_me(view, partition, n) {
-                lost.push((partition, n));
+            let has_entry = self.votes.entries.contains_key(&keys);
+            if !is_held && !has_entry && self.has_flipped_to_me(view, keys) {
+                lost.push(keys);
             }
         }
-        for (partition, n) in &lost {
-            self.votes.add(*partition, *n, Basis { n: *n, least_w: view.least_w(*n) }, true);
+        for keys in &lost {
+            let basis = Basis { n: keys.n, least_w: view.least_w(keys.n) };
+            self.votes.add(*keys, basis, true);
         }
         !lost.is_empty()
     }

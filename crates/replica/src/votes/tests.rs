@@ -8,6 +8,7 @@ use jedlik_protocol::LayoutId;
 
 use super::layouts::{Followed, Layouts};
 use super::{Basis, Votes};
+use crate::keyset::Keyset;
 
 fn layouts() -> Layouts {
     let learned =
@@ -20,9 +21,9 @@ fn layouts() -> Layouts {
 fn what_has_no_vote_comes_back_from_what_was_kept() {
     let mut votes = Votes::restored(None);
     assert!(votes.counts.is_none(), "nothing was ever kept");
-    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 }, true);
-    votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 }, false);
-    votes.add(Partition(3), 5, Basis { n: 4, least_w: 1 }, false);
+    votes.add(Keyset::new(Partition(3), 3), Basis { n: 3, least_w: 2 }, true);
+    votes.add(Keyset::new(Partition(3), 5), Basis { n: 3, least_w: 2 }, false);
+    votes.add(Keyset::new(Partition(3), 5), Basis { n: 4, least_w: 1 }, false);
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5), (b"all".to_vec(), 1)]));
     votes.catching_up = true;
     votes.layouts = Some(layouts());
@@ -37,13 +38,16 @@ fn what_has_no_vote_comes_back_from_what_was_kept() {
         [true, false]
     );
     assert!(restored.is_refilling(Partition(3)) && !restored.is_refilling(Partition(4)));
-    assert!(!restored.has(Partition(4), 3), "nothing has a vote before the first view");
+    assert!(
+        !restored.has(Keyset::new(Partition(4), 3)),
+        "nothing has a vote before the first view"
+    );
 }
 
 #[test]
 fn what_versions_before_kept_counts_as_lost_for_they_did_not_say_whether_it_is() {
     let mut votes = Votes::restored(None);
-    votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 }, true);
+    votes.add(Keyset::new(Partition(3), 5), Basis { n: 3, least_w: 2 }, true);
     votes.counts = Some(BTreeMap::from([(b"all".to_vec(), 1)]));
     let rest = [&[1, 0, 0, 0, 3, 0, 0, 0, 5, 1, 3, 2, 3, 0][..], b"all", &[1]].concat();
     // Version 2 did not say which layouts those were, and version 1 not whether a past was lost.
@@ -59,7 +63,7 @@ fn what_versions_before_kept_counts_as_lost_for_they_did_not_say_whether_it_is()
 #[test]
 fn what_was_kept_and_can_not_be_read_is_as_if_nothing_had_been() {
     let mut votes = Votes::restored(None);
-    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 }, true);
+    votes.add(Keyset::new(Partition(3), 3), Basis { n: 3, least_w: 2 }, true);
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5)]));
     votes.catching_up = true;
     votes.layouts = Some(layouts());
