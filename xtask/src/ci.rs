@@ -8,6 +8,7 @@ mod report;
 use crate::chaos;
 use crate::licences;
 use crate::sim;
+use crate::soak;
 use crate::step;
 use crate::test;
 use crate::tidy;
@@ -75,6 +76,7 @@ pub(crate) fn run(workspace: &Workspace, only: Option<Part>) -> anyhow::Result<(
     }
     if has(Part::Chaos) {
         report.judge("chaos", |notes| chaos::ci(workspace, notes));
+        report.judge("soak", |notes| soak::ci(workspace, notes));
     }
     report.end(&tally)
 }

@@ -10,6 +10,7 @@ mod instructions;
 mod licences;
 mod packages;
 mod sim;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 use crate::chaos::Chaos;
 use crate::cluster::Action;
 use crate::sim::Simulation;
+use crate::soak::Soak;
 use crate::workspace::Workspace;
 
 /// Development tasks around Jedlik's code.
@@ -60,6 +62,8 @@ enum Task {
     Sim(Simulation),
     /// Run real nodes with load, faults and changes of the membership: `--minutes 3 --seed 7`; --help says more.
     Chaos(Chaos),
+    /// Give storage engines one random history and compare them: `--engines redb,memory --minutes 1`; --help says more.
+    Soak(Soak),
     /// Count the instructions of each microbenchmark, or of those whose names match the filter: `instructions merkle`.
     Instructions {
         /// Part of the benchmarks' names.
@@ -93,6 +97,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Ci { only } => ci::run(&workspace, *only),
         Task::Sim(simulation) => sim::run(&workspace, simulation),
         Task::Chaos(chaos) => chaos::run(&workspace, chaos),
+        Task::Soak(soak) => soak::run(&workspace, soak),
         Task::Instructions { filter } => instructions::run(&workspace, filter.as_deref()),
         Task::Tidy => tidy::run(&workspace),
         Task::Certs { dir } => cluster::run(&workspace, dir, &Action::Certs),

@@ -82,7 +82,7 @@ impl Workspace {
     pub(crate) fn release_build(&self) -> Command {
         let mut command = self.cargo(&["build", "--release", "--locked"]);
         command.args(["-p", "jedlik-node", "-p", "jedlik-admin", "-p", "jedlik-cli"]);
-        command.args(["-p", "jedlik-sim", "-p", "jedlik-chaos"]);
+        command.args(["-p", "jedlik-sim", "-p", "jedlik-chaos", "-p", "jedlik-soak"]);
         command
     }
 
