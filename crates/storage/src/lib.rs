@@ -11,6 +11,7 @@
 
 mod ballast;
 mod buffer;
+mod checked;
 mod datadir;
 mod disk;
 mod earlier_copy;
@@ -29,6 +30,7 @@ mod format;
 mod guarded;
 mod health;
 mod hint;
+mod hint_rows;
 mod identity;
 mod inspect;
 mod journal;
@@ -47,6 +49,7 @@ mod redb_store;
 mod room;
 mod set_aside;
 mod shard;
+mod span;
 mod stats;
 mod store;
 mod trouble_log;

@@ -39,6 +39,7 @@ use redb::{
 };
 
 use crate::hint::{HintRow, HintRows};
+use crate::hint_rows::damage_log;
 use crate::trouble_log::TroubleLog;
 use crate::{OpenError, RangeQuery, Store, StoreError, Writes};
 
@@ -170,7 +171,7 @@ impl RedbStore {
                 OpenError::OlderFormat { path, found, known }
             });
         }
-        let damaged_hints = Arc::new(hints::log());
+        let damaged_hints = Arc::new(damage_log());
         let tables = Tables::of(&database, &damaged_hints).map_err(failed)?;
         let opened = Opened { tables, database };
         Ok(Self {

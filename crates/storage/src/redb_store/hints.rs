@@ -5,29 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use crc32fast::Hasher;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::PlacedKey;
 use jedlik_storage_port::{Hint, HintMark, HintTotals};
 use redb::{ReadableTable, WriteTransaction};
 
-use crate::format::{parse_key, parse_value, push_key, value_bytes};
+use crate::format::{parse_value, value_bytes};
 use crate::hint::{HintRow, HintRows, HintRowsBuilder, HintWrite};
-use crate::trouble_log::{Lines, TroubleLog};
+use crate::hint_rows::{HintPlace, bytes_by_age, bytes_by_key, parse_by_age};
 
 use super::tables::{HINTS, HINTS_BY_KEY, Tables};
-
-/// Length of target and time, before the key, in bytes.
-const AGE_BYTES: usize = 16;
-/// Length of the target, before the key, in bytes.
-const TARGET_BYTES: usize = 8;
-const PLACE_BYTES: usize = 20;
-
-/// Row of `hints_by_key`: time and size of a hint.
-struct Place {
-    since_ms: u64,
-    size_bytes: u64,
-}
 
 /// Returns the hint of `key` for `target`.
 pub(super) fn load(
@@ -102,7 +89,7 @@ pub(super) fn totals(tables: &Tables) -> Result<Vec<(NodeId, HintTotals)>, redb:
     for entry in tables.hints_by_key.range::<&[u8]>(..)? {
         let (bytes, value) = entry?;
         let (Some((target, _)), Some(place)) =
-            (bytes.value().split_first_chunk(), parse_place(bytes.value(), value.value()))
+            (bytes.value().split_first_chunk(), HintPlace::parse(bytes.value(), value.value()))
         else {
             continue;
         };
@@ -135,7 +122,7 @@ pub(super) fn write(
             Some(hint) => {
                 let by_age = bytes_by_age(*target, &hint.mark());
                 hints.insert(by_age.as_slice(), value_bytes(&by_age, &hint.record).as_slice())?;
-                places.insert(by_key.as_slice(), place_bytes(&by_key, hint).as_slice())?;
+                places.insert(by_key.as_slice(), HintPlace::bytes_of(&by_key, hint).as_slice())?;
             }
             None => drop(places.remove(by_key.as_slice())?),
         }
@@ -143,20 +130,10 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Returns a log of rows about hints that can't be read.
-pub(super) fn log() -> TroubleLog {
-    let lines = Lines {
-        begins: "the row of a hint in the engine is damaged",
-        continues: "rows of hints in the engine are still found damaged",
-        over: "no damaged row of a hint was met for a minute",
-    };
-    TroubleLog::new(None, lines)
-}
-
 /// Returns the place of a hint; `None` if there is none, or a damaged one, which is logged.
-fn place_or_log(tables: &Tables, by_key: &[u8]) -> Result<Option<Place>, redb::Error> {
+fn place_or_log(tables: &Tables, by_key: &[u8]) -> Result<Option<HintPlace>, redb::Error> {
     let Some(value) = tables.hints_by_key.get(by_key)? else { return Ok(None) };
-    let place = parse_place(by_key, value.value());
+    let place = HintPlace::parse(by_key, value.value());
     if place.is_none() {
         tables.damaged_hints.happened(&format_args!("place of {by_key:?}"));
     }
@@ -166,49 +143,7 @@ fn place_or_log(tables: &Tables, by_key: &[u8]) -> Result<Option<Place>, redb::E
 fn place_of(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     by_key: &[u8],
-) -> Result<Option<Place>, redb::Error> {
+) -> Result<Option<HintPlace>, redb::Error> {
     let value = table.get(by_key)?;
-    Ok(value.and_then(|value| parse_place(by_key, value.value())))
-}
-
-fn bytes_by_key(target: NodeId, key: &PlacedKey) -> Vec<u8> {
-    let mut out = target.0.to_be_bytes().to_vec();
-    push_key(&mut out, key);
-    out
-}
-
-fn bytes_by_age(target: NodeId, mark: &HintMark) -> Vec<u8> {
-    let mut out = target.0.to_be_bytes().to_vec();
-    out.extend_from_slice(&mark.since_ms.to_be_bytes());
-    push_key(&mut out, &mark.key);
-    out
-}
-
-fn parse_by_age(bytes: &[u8]) -> Option<HintMark> {
-    let since_ms = *bytes.get(TARGET_BYTES..)?.first_chunk()?;
-    let key = parse_key(bytes.get(AGE_BYTES..)?)?;
-    Some(HintMark { since_ms: u64::from_be_bytes(since_ms), key })
-}
-
-fn place_bytes(by_key: &[u8], hint: &Hint) -> [u8; PLACE_BYTES] {
-    let mut out = [0; PLACE_BYTES];
-    out[..8].copy_from_slice(&hint.since_ms.to_le_bytes());
-    out[8..16].copy_from_slice(&hint.size_bytes().to_le_bytes());
-    let checksum = checksum(by_key, &out[..16]);
-    out[16..].copy_from_slice(&checksum.to_le_bytes());
-    out
-}
-
-fn parse_place(by_key: &[u8], bytes: &[u8]) -> Option<Place> {
-    let bytes: &[u8; PLACE_BYTES] = bytes.try_into().ok()?;
-    let eight = |at: usize| u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| bytes[at + i]));
-    let right = bytes[16..] == checksum(by_key, &bytes[..16]).to_le_bytes();
-    right.then(|| Place { since_ms: eight(0), size_bytes: eight(8) })
-}
-
-fn checksum(by_key: &[u8], numbers: &[u8]) -> u32 {
-    let mut hasher = Hasher::new();
-    hasher.update(by_key);
-    hasher.update(numbers);
-    hasher.finalize()
+    Ok(value.and_then(|value| HintPlace::parse(by_key, value.value())))
 }

@@ -7,7 +7,8 @@ use jedlik_hashing::NodeId;
 use jedlik_storage_port::RangePage;
 
 use crate::RangeQuery;
-use crate::format::{BucketMatch, key_bytes, parse_key};
+use crate::format::{BucketMatch, parse_key};
+use crate::span::{Place, Span};
 use crate::store::PageBuilder;
 
 use super::tables::Tables;
@@ -87,44 +88,4 @@ pub(super) fn hints_of(
         }
     }
     Ok(page.finish())
-}
-
-/// Span of the keys that a query asks for, of whatever bucket.
-struct Span {
-    /// First bytes of the span; nothing before them is asked for.
-    first: Vec<u8>,
-    after: Option<Vec<u8>>,
-    partition: [u8; 4],
-    last_position: Option<[u8; 16]>,
-}
-
-/// Place of a key before, within or past a span.
-enum Place {
-    Before,
-    Within,
-    Past,
-}
-
-impl Span {
-    fn of(query: &RangeQuery) -> Self {
-        let partition = query.partition.0.to_be_bytes();
-        let position = query.first_position().0.to_be_bytes();
-        let first = [&partition[..], &position[..]].concat();
-        let after = query.after.as_ref().map(key_bytes);
-        let first = after.clone().map_or(first.clone(), |after| first.max(after));
-        let last_position = query.to.map(|to| to.0.to_be_bytes());
-        Self { first, after, partition, last_position }
-    }
-
-    fn place(&self, key: &[u8]) -> Place {
-        if self.after.as_deref() == Some(key) {
-            return Place::Before;
-        }
-        let Some(rest) = key.strip_prefix(&self.partition[..]) else { return Place::Past };
-        let position = &rest[..rest.len().min(16)];
-        match &self.last_position {
-            Some(last) if position > &last[..] => Place::Past,
-            _ => Place::Within,
-        }
-    }
 }

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use crate::format::{is_apart, parse_key};
 use crate::guarded::guarded;
+use crate::hint_rows::damage_log;
 use crate::mark::{MetadataWrite, is_kept};
 use crate::{Store, StoreError, Writes};
 
@@ -179,7 +180,7 @@ fn open(path: &Path) -> Result<Reader, redb::Error> {
     let pages = Pages::over(Overlay::open(path)?)?;
     let checked = pages.checked();
     let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(pages)?;
-    let tables = Tables::of(&database, &Arc::new(hints::log()))?;
+    let tables = Tables::of(&database, &Arc::new(damage_log()))?;
     // By now redb has read its own tables, whose checksums were checked. Rows have some of their own.
     checked.store(false, Ordering::Relaxed);
     Ok(Reader { tables, database })

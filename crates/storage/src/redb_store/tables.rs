@@ -16,6 +16,7 @@ use redb::{
 };
 
 use crate::OpenError;
+use crate::checked::checked;
 use crate::disk::{self, sync_directory};
 use crate::trouble_log::TroubleLog;
 
@@ -149,7 +150,7 @@ pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     transaction.open_table(HINTS)?;
     transaction.open_table(HINTS_BY_KEY)?;
     transaction.open_table(DROPPED)?;
-    let format = metadata::checked(FORMAT_NAME, &FORMAT.to_le_bytes());
+    let format = checked(FORMAT_NAME, &FORMAT.to_le_bytes());
     transaction.open_table(METADATA)?.insert(FORMAT_NAME, format.as_slice())?;
     transaction.commit()?;
     Ok(FORMAT)

@@ -8,11 +8,12 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 use redb::{Table, WriteTransaction};
 
 use crate::Writes;
+use crate::checked::checked;
 use crate::format::{apart_bytes, is_apart, key_bytes, value_bytes};
 
+use super::hints;
 use super::marks::MarkWriter;
 use super::tables::{METADATA, RECORDS, VALUES};
-use super::{hints, metadata};
 
 type BytesTable<'a> = Table<'a, &'static [u8], &'static [u8]>;
 
@@ -38,9 +39,7 @@ pub(super) fn write_all(
         let mut table = transaction.open_table(METADATA)?;
         for (name, value) in &writes.metadata {
             match value {
-                Some(value) => {
-                    table.insert(name.as_str(), metadata::checked(name, value).as_slice())?
-                }
+                Some(value) => table.insert(name.as_str(), checked(name, value).as_slice())?,
                 None => table.remove(name.as_str())?,
             };
         }
