@@ -135,22 +135,27 @@ pub(crate) fn check_nodes(
     Err(Failure::new(ErrorCode::Unavailable, message))
 }
 
-/// Returns the failure for a request that too few replicas answered: how many did, and which nodes could not
-/// say what is absent. `name` gives a node's name for people.
+/// Returns the failure for a request that too few replicas answered: how many did, which owners are away, and which
+/// nodes could not say what is absent. `name` gives a node's name for people.
 pub(crate) fn shortfall(
     what: &str,
     shortfall: &Shortfall,
-    maybe_applied: bool,
+    away: &[NodeId],
     name: impl Fn(NodeId) -> String,
 ) -> Failure {
     let Shortfall { needs, had, timed_out, in_doubt, nothing_at_fallbacks } = shortfall;
-    let mut message = format!("{what}: {} of {} replicas answered", had.answers, needs.answers);
-    if needs.primaries > 0 {
-        message += &format!(", {} of {} primaries", had.primaries, needs.primaries);
+    let told = |had: u8, needed: u8, what| format!("{had} of {needed} {what}");
+    let answers = told(had.answers, needs.answers, "replicas answered");
+    let primaries = told(had.primaries, needs.primaries, "primaries among them");
+    let synced = told(had.synced, needs.synced, "synced");
+    let mut short = Vec::new();
+    // What was reached is not what is wrong. A request may lack nothing but an answer that says enough.
+    short.extend((had.primaries < needs.primaries).then_some(primaries));
+    short.extend((had.synced < needs.synced).then_some(synced));
+    if had.answers < needs.answers || short.is_empty() {
+        short.insert(0, answers);
     }
-    if needs.synced > 0 {
-        message += &format!(", {} of {} synced", had.synced, needs.synced);
-    }
+    let mut message = format!("{what}: {}", short.join(", "));
     let named = |wanted: Doubt| -> Vec<String> {
         let nodes = in_doubt.iter().filter(|(_, why)| *why == wanted);
         nodes.map(|(node, _)| name(*node)).collect()
@@ -174,10 +179,17 @@ pub(crate) fn shortfall(
              absent"
         );
     }
-    message +=
-        if *timed_out { " before the timeout" } else { "; the others can't be reached or refuse" };
+    if *timed_out {
+        message += " before the timeout";
+    }
+    let away: Vec<String> = away.iter().map(|node| name(*node)).collect();
+    if !away.is_empty() {
+        message += &format!("; {} can't be reached", away.join(" and "));
+    } else if !*timed_out {
+        message += "; the others can't be reached or refuse";
+    }
     let code = if *timed_out { ErrorCode::Timeout } else { ErrorCode::Unavailable };
-    Failure { code, message, maybe_applied }
+    Failure::new(code, message)
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Failure {

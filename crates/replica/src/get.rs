@@ -9,7 +9,7 @@ use jedlik_coordinator::{
     JointGet, JointGetOutput, ListedNode, Needs, ReadPlan, RepairCause, RequestId,
 };
 use jedlik_handoff::Foreground;
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientResponse, GetRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -81,7 +81,8 @@ impl GetOperation {
                         Ok(record) => self.found(cx, record.as_ref()),
                         Err(short) => {
                             let name = |node| cx.name_of(node);
-                            ClientResponse::Failed(shortfall("get", &short, false, name))
+                            let away = cx.owners_away(self.key.partition, self.props.n);
+                            ClientResponse::Failed(shortfall("get", &short, &away, name))
                         }
                     };
                     cx.answer(self.asker, response);
@@ -227,6 +228,13 @@ impl Operations {
 }
 
 impl Cx {
+    /// Returns the owners of a partition, for keys with this N, that are not up.
+    pub(crate) fn owners_away(&self, partition: Partition, n: u8) -> Vec<NodeId> {
+        let Some(view) = &self.view else { return Vec::new() };
+        let owners = view.owners(partition, n).into_iter();
+        owners.filter(|node| !view.is_alive(*node)).collect()
+    }
+
     /// Returns a node's name for people; its id if it is no member.
     pub(crate) fn name_of(&self, node: NodeId) -> String {
         let member = self.view.as_ref().and_then(|view| view.member(node));

@@ -90,7 +90,10 @@ impl ScanOperation {
                     cx.answer(self.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {
-                    cx.refuse(self.asker, cx.scan_failure(&short));
+                    cx.refuse(
+                        self.asker,
+                        cx.scan_failure(&short, &cx.owners_away(partition, self.n)),
+                    );
                 }
             }
         }
@@ -255,8 +258,9 @@ impl Operations {
 }
 
 impl Cx {
-    fn scan_failure(&self, short: &ScanShortfall) -> Failure {
-        let mut failure = shortfall("scan", &short.quorum, false, |node| self.name_of(node));
+    fn scan_failure(&self, short: &ScanShortfall, away: &[NodeId]) -> Failure {
+        let name = |node| self.name_of(node);
+        let mut failure = shortfall("scan", &short.quorum, away, name);
         if let Some(PlacedKey { key, .. }) = &short.damaged {
             let (bucket, key) = (Escaped(key.bucket()), Escaped(key.key()));
             failure.message += &format!("; too few can read the key {key} of {bucket}");

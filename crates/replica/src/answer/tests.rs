@@ -1,14 +1,18 @@
 //! Answers that can't carry every sibling: nothing is replaced that was not shown, and all is shown in the end.
 
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::vec::Vec;
 
+use jedlik_coordinator::{Needs, Shortfall, Tally};
+use jedlik_hashing::NodeId;
+use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Blob, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::vec;
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-use super::part_within;
+use super::{part_within, shortfall};
 
 fn write(write_id: u128, length: usize) -> Write<Blob> {
     let content = Content::Value(Blob::from(alloc::vec![7; length]));
@@ -48,5 +52,42 @@ proptest! {
         }
         prop_assert_eq!(record.siblings().len(), 1);
         prop_assert!(all.is_subset(&shown));
+    }
+}
+
+#[test]
+fn a_shortfall_says_what_is_short_and_which_owners_are_away() {
+    let needs = Needs { answers: 2, primaries: 3, synced: 1 };
+    let table: [([u8; 3], bool, &[u64], &str); 5] = [
+        (
+            [3, 2, 1],
+            true,
+            &[2],
+            "put: 2 of 3 primaries among them before the timeout; n2 can't be reached",
+        ),
+        (
+            [1, 1, 1],
+            false,
+            &[2, 3],
+            "put: 1 of 2 replicas answered, 1 of 3 primaries among them; n2 and n3 can't be reached",
+        ),
+        (
+            [1, 3, 1],
+            false,
+            &[],
+            "put: 1 of 2 replicas answered; the others can't be reached or refuse",
+        ),
+        ([2, 3, 0], true, &[], "put: 0 of 1 synced before the timeout"),
+        ([2, 3, 1], true, &[], "put: 2 of 2 replicas answered before the timeout"),
+    ];
+    for ([answers, primaries, synced], timed_out, away, expected) in table {
+        let had = Tally { answers, primaries, synced };
+        let in_doubt = Vec::new();
+        let short = Shortfall { needs, had, timed_out, in_doubt, nothing_at_fallbacks: 0 };
+        let away: Vec<NodeId> = away.iter().copied().map(NodeId).collect();
+        let failure = shortfall("put", &short, &away, |node| format!("n{}", node.0));
+        assert_eq!(failure.message, expected);
+        let code = if timed_out { ErrorCode::Timeout } else { ErrorCode::Unavailable };
+        assert_eq!(failure.code, code);
     }
 }

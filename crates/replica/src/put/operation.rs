@@ -13,6 +13,7 @@ use jedlik_hashing::NodeId;
 use jedlik_planted::{self as planted, Bug};
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientResponse, PutAnswer, PutRequest};
+use jedlik_protocol::error::Failure;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::{Content, VectorClock};
@@ -87,6 +88,8 @@ pub(crate) struct PutOperation {
     /// Puts of the round, which all want the same of the replicas.
     pub(super) members: Vec<Member>,
     pub(crate) key: PlacedKey,
+    /// Number of replicas that the puts want to use.
+    pub(super) n: u8,
     pub(super) stored: StoredRecord,
     /// Clock of the record: all that it has seen.
     pub(super) seen: VectorClock,
@@ -159,7 +162,8 @@ impl PutOperation {
         until_us: Option<u64>,
         result: &Result<PutSuccess, Shortfall>,
     ) {
-        let answers = self.answers(until_us, result, |node| cx.name_of(node));
+        let away = cx.owners_away(self.key.partition, self.n);
+        let answers = self.answers(until_us, result, &away, |node| cx.name_of(node));
         for (asker, started_us, response) in answers {
             cx.tell(Fact::Answered { kind: Foreground::Put, started_us });
             cx.answer(asker, response);
@@ -227,10 +231,13 @@ impl PutOperation {
         &mut self,
         until_us: Option<u64>,
         result: &Result<PutSuccess, Shortfall>,
+        away: &[NodeId],
         name: impl Fn(NodeId) -> String,
     ) -> Vec<(Asker, u64, ClientResponse)> {
         let outcome = result.as_ref().map_err(|short| {
-            let mut failure = shortfall("put", short, true, name);
+            let failure = shortfall("put", short, away, name);
+            // The put may be on some replicas.
+            let mut failure = Failure { maybe_applied: true, ..failure };
             if let Some(refusal) = &self.refusal {
                 failure.message += &format!("; one said: {refusal}");
             }

@@ -261,6 +261,7 @@ impl Operations {
             machine: JointPut::new(cx.now.mono_us, &group.plans),
             members: group.members,
             key: key.clone(),
+            n: group.n,
             stored,
             seen,
             refusal: None,
