@@ -53,7 +53,7 @@ pub struct InspectedKey {
 pub struct InspectedHint {
     /// Node for which the hint was kept.
     pub target: NodeId,
-    /// Time of the hint, as in [`Hint::since_ms`](crate::Hint::since_ms).
+    /// Time of the hint, as in [`Hint::since_ms`](jedlik_storage_port::Hint::since_ms).
     pub since_ms: u64,
     /// Record that the target had to merge.
     pub record: Record,

@@ -200,7 +200,8 @@ async fn every_member_is_asked_and_the_silent_are_named() {
     cluster.nodes[0].react(move |_| Reaction::Answer(empty()));
     cluster.nodes[1].react(|_| Reaction::Silence);
     cluster.nodes[2].react(|_| refusal(ErrorCode::Forbidden));
-    let (nodes, limit) = ([1, 2, 3].map(NodeId), Duration::from_millis(300));
+    // On a busy machine those that answer take a while, too.
+    let (nodes, limit) = ([1, 2, 3].map(NodeId), Duration::from_secs(4));
     let told = client.admin().ask_members(&nodes, &AdminRequest::Hints, limit).await;
     let outcomes: Vec<_> = told
         .iter()
@@ -326,7 +327,7 @@ async fn an_overloaded_cluster_is_tried_until_the_time_is_up() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
     cluster.nodes.iter().for_each(|node| node.react(|_| refusal(ErrorCode::Overloaded)));
-    let put = carts(&client).put("k1", "tea").timeout(Duration::from_millis(300));
+    let put = carts(&client).put("k1", "tea").timeout(Duration::from_secs(4));
     let error = put.await.unwrap_err();
     assert_eq!((error.kind(), error.name()), (ErrorKind::Unavailable, "overloaded"));
     assert!(!error.maybe_applied());

@@ -14,7 +14,7 @@ use crate::{RangeQuery, StoreError};
 use super::Shard;
 
 impl Shard {
-    /// Returns a page of one partition with each key as [`Self::load`] and [`Self::held`] together show it. Hints cost
+    /// Returns a page of one partition with each key as [`Self::holding`] shows it. Hints cost
     /// nothing while there are none, and a page for each target that has any.
     ///
     /// # Errors
