@@ -172,7 +172,8 @@ fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
 async fn prepare(job: &Job) -> anyhow::Result<()> {
     let mut lines = job.lines.lock().await;
     let first = lines.next().await;
-    check_beginning(first.as_ref().map(|first| &first.line), job.bucket.is_none())?;
+    let wanted = job.bucket.as_ref().map(|bucket| &bucket.name()[..]);
+    check_beginning(first.as_ref().map(|first| &first.line), wanted)?;
     lines.first = first;
     while let Some(line) = lines.next().await {
         if matches!(line.line, Ok(DumpLine::Header | DumpLine::Properties { .. })) {
@@ -185,15 +186,25 @@ async fn prepare(job: &Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses an incomplete beginning before anything is stored: a dump of `all` buckets must have a header, and so must
-/// any input that has other lines of a dump. Plain keys and values need none.
-fn check_beginning(first: Option<&Result<DumpLine, String>>, all: bool) -> Result<(), Usage> {
+/// Refuses an incomplete beginning before anything is stored: a dump of all buckets (`wanted` is `None`) must have a
+/// header, and so must any input that has other lines of a dump. Keys and values without a bucket of their own need none.
+fn check_beginning(
+    first: Option<&Result<DumpLine, String>>,
+    wanted: Option<&[u8]>,
+) -> Result<(), Usage> {
     let found = match first {
         Some(Ok(DumpLine::Header)) => return Ok(()),
         Some(Ok(DumpLine::Unknown { form })) => return Err(unknown(form)),
         Some(Ok(DumpLine::Properties { .. })) => "a bucket's properties",
         Some(Ok(DumpLine::End { .. })) => "the end of a dump",
-        _ if !all => return Ok(()),
+        Some(Ok(DumpLine::Entry(Entry { bucket, .. })))
+            if wanted.is_some() && bucket.is_some() && bucket.as_deref() != wanted =>
+        {
+            let text = "the first line is a key of another bucket, as in a dump of all buckets: load such a dump \
+                        whole, with --all; nothing was loaded";
+            return Err(Usage(text.into()));
+        }
+        _ if wanted.is_some() => return Ok(()),
         Some(Ok(DumpLine::Entry(_))) => "a key",
         Some(Err(_)) => "no JSON of a dump",
         None => "nothing",
@@ -281,8 +292,8 @@ mod tests {
         let line = |text: &str| DumpLine::from_json(text.as_bytes());
         let key = || Ok(DumpLine::Entry(Entry::plain(b"a")));
         let header = line("{\"jedlik_dump\":1}");
-        for all in [false, true] {
-            assert!(check_beginning(Some(&header), all).is_ok());
+        for wanted in [Some(&b"b"[..]), None] {
+            assert!(check_beginning(Some(&header), wanted).is_ok());
             for (first, words) in [
                 (line("{\"jedlik_dump\":2,\"cluster\":\"c\"}"), "form 2"),
                 (line("{\"jedlik_dump\":1,\"pages\":true}"), "form 1 with pages"),
@@ -290,15 +301,22 @@ mod tests {
                 (line("{\"bucket\":\"b\",\"properties\":{\"n\":3}}"), "properties"),
                 (line("{\"end\":{\"keys\":7}}"), "end of a dump"),
             ] {
-                let refused = check_beginning(Some(&first), all).unwrap_err().to_string();
+                let refused = check_beginning(Some(&first), wanted).unwrap_err().to_string();
                 assert!(refused.contains(words), "{refused}");
             }
         }
-        assert!(check_beginning(Some(&key()), false).is_ok());
-        assert!(check_beginning(None, false).is_ok());
-        assert!(check_beginning(Some(&Err("oops".into())), false).is_ok(), "told line by line");
+        let wanted = Some(&b"b"[..]);
+        assert!(check_beginning(Some(&key()), wanted).is_ok());
+        assert!(check_beginning(None, wanted).is_ok());
+        assert!(check_beginning(Some(&Err("oops".into())), wanted).is_ok(), "told line by line");
+        for (bucket, refused) in [("b", false), ("other", true)] {
+            let first = line(&format!("{{\"bucket\":\"{bucket}\",\"key\":\"a\",\"value\":1}}"));
+            let said = check_beginning(Some(&first), wanted).map_err(|error| error.to_string());
+            assert_eq!(said.is_err(), refused, "{said:?}");
+            assert!(!refused || said.unwrap_err().contains("--all; nothing was loaded"));
+        }
         for first in [Some(&key()), Some(&Err("oops".into())), None] {
-            let refused = check_beginning(first, true).unwrap_err().to_string();
+            let refused = check_beginning(first, None).unwrap_err().to_string();
             assert!(refused.contains("jedlik_dump"), "{refused}");
         }
     }

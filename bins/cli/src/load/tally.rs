@@ -43,9 +43,10 @@ pub(crate) struct Summary {
     failed: u64,
     unavailable: bool,
     took: Duration,
-    /// Number of keys that the dump claims to have, with `None` inside if its last line is missing; `None` if the input
-    /// is no dump.
-    whole: Option<Option<u64>>,
+    /// Whether the input has the header of a dump.
+    header: bool,
+    /// Number of keys that the dump claims to have; `None` if no line says so.
+    end_keys: Option<u64>,
 }
 
 impl Tally {
@@ -115,9 +116,8 @@ impl Tally {
     pub(crate) fn finish(&self, took: Duration) -> Summary {
         self.bar.finish_and_clear();
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Counts { loaded, failed, unavailable, .. } = *counts;
-        let whole = counts.header.then_some(counts.end_keys);
-        Summary { loaded, failed, unavailable, took, whole }
+        let Counts { loaded, failed, unavailable, header, end_keys, .. } = *counts;
+        Summary { loaded, failed, unavailable, took, header, end_keys }
     }
 }
 
@@ -146,12 +146,16 @@ impl Summary {
     /// Returns the reason why a dump is not whole, by its own first and last lines; `None` if it is whole or no dump.
     pub(crate) fn doubt(&self) -> Option<String> {
         let lines = self.loaded + self.failed;
-        match self.whole? {
-            None => Some("the dump is cut short: its last line is missing".into()),
-            Some(keys) if keys != lines => {
+        match self.end_keys {
+            None if self.header => Some("the dump is cut short: its last line is missing".into()),
+            Some(keys) if keys != lines && self.header => {
                 Some(format!("the dump says that it has {keys} keys, and has {lines}"))
             }
-            Some(_) => None,
+            Some(keys) if keys != lines => Some(format!(
+                "this is a part of a dump: its last line says that it has {keys} keys, there are {lines}, and its \
+                 first line is missing; load the whole dump"
+            )),
+            _ => None,
         }
     }
 }
@@ -177,8 +181,15 @@ mod tests {
 
     #[test]
     fn a_dump_without_its_end_or_with_other_keys_than_it_says_is_no_whole_one() {
-        let cases = [(false, None, None), (true, Some(1), None), (true, None, Some("cut short"))];
-        for (header, end, doubt) in cases.into_iter().chain([(true, Some(2), Some("has 2 keys"))]) {
+        let cases = [
+            (false, None, None),
+            (true, Some(1), None),
+            (true, None, Some("cut short")),
+            (true, Some(2), Some("has 2 keys")),
+            (false, Some(1), None),
+            (false, Some(2), Some("has 2 keys, there are 1, and its first line is missing")),
+        ];
+        for (header, end, doubt) in cases {
             let tally = Tally::new(None, ProgressBar::hidden());
             if header {
                 tally.note_header(1);
