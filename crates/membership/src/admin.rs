@@ -90,6 +90,7 @@ impl Membership {
             entry.props.set(property, value).map_err(invalid)?;
         }
         entry.props.check().map_err(invalid)?;
+        check_min_w(changes, entry.props.w)?;
         if entry.props.n > former.n {
             self.check_n(entry.props.n)?;
         }
@@ -117,6 +118,18 @@ impl Membership {
             )));
         }
         Ok(())
+    }
+}
+
+/// Refuses a `min_w` above the `w` that the changes leave, since the lesser of the two would count.
+fn check_min_w(changes: &[(String, String)], w: u8) -> Result<(), Failure> {
+    let asked = changes.iter().filter(|(property, _)| property == "min_w");
+    let asked = asked.filter_map(|(_, value)| value.parse::<u8>().ok()).max();
+    match asked {
+        Some(min_w) if min_w > w => {
+            Err(invalid(format!("min_w can't be {min_w} while w is {w}: set w={min_w} as well")))
+        }
+        _ => Ok(()),
     }
 }
 

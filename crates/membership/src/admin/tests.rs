@@ -174,12 +174,14 @@ fn setting_properties_counts_up_and_shows() {
 #[test]
 fn a_setting_that_cannot_be_is_refused_and_changes_nothing() {
     type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         ("carts", &[("colour", "red")], "unknown bucket property \"colour\""),
         ("carts", &[("r", "4")], "it goes from 1 to 3"),
         ("carts", &[("r", "two")], "whole number"),
         ("carts", &[("r", "1"), ("w", "0")], "it goes from 1 to 3"),
         ("carts", &[("n", "4")], "there are 3 nodes"),
+        ("carts", &[("min_w", "3")], "min_w can't be 3 while w is 2: set w=3 as well"),
+        ("carts", &[("min_w", "2"), ("w", "1")], "min_w can't be 2 while w is 1"),
         ("", &[("r", "1")], "the bucket name is empty"),
     ];
     let mut membership = member_of(3);
@@ -190,6 +192,8 @@ fn a_setting_that_cannot_be_is_refused_and_changes_nothing() {
     }
     assert_eq!(outputs(&mut membership), []);
     assert!(membership.view().members().count() == 3);
+    let entry = set(&mut membership, "carts", &[("min_w", "3"), ("w", "3")]).unwrap();
+    assert_eq!((entry.props.min_w, entry.props.w), (3, 3));
 }
 
 const ANY_ZONE: &str = "";
