@@ -2,6 +2,7 @@
 //! planned, committed and waited for.
 
 mod commit;
+mod own_words;
 mod plan;
 mod progress;
 mod ring;

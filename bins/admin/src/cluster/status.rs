@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use clap::Args;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
+use jedlik_protocol::gossip::Status;
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;
 use crate::cluster::Cluster;
+use crate::cluster::own_words::OwnWords;
 use crate::cluster::staged::{staged_json, staged_text};
 use crate::members::short;
 use crate::output::Output;
@@ -32,7 +34,8 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let status = cluster.status().await?;
-    output.print(&to_json(&status), || to_text(&status))?;
+    let own = OwnWords::ask(cluster, &status).await;
+    output.print(&to_json(&status, &own), || to_text(&status, &own))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,8 +52,9 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
 }
 
 /// Returns a member's state, and the number of its partitions for which it has no vote yet.
-fn state_word(member: &MemberStatus) -> String {
+fn state_word(member: &MemberStatus, own: &OwnWords) -> String {
     let (state, refilling) = (state_name(member.state), member.record.load.refilling);
+    let state = if own.drained.contains(&member.record.node) { "drained" } else { state };
     match refilling {
         0 => state.into(),
         _ if is_gone(member) => state.into(),
@@ -68,6 +72,12 @@ pub(crate) fn is_gone(member: &MemberStatus) -> bool {
     matches!(member.state, MemberState::Left | MemberState::Removed)
 }
 
+/// Whether the answering node says of itself that it is away: only a drained node does, since a stopped one says nothing.
+pub(crate) fn says_drained(status: &ClusterStatus) -> bool {
+    let own = status.members.iter().find(|seen| seen.record.node == status.node);
+    own.is_some_and(|own| own.record.status == Status::Away)
+}
+
 /// Returns the remedy for a member that is leaving and does not answer: all wait for the data that it holds.
 pub(crate) fn leaver_remedy(name: &str) -> String {
     format!(
@@ -76,7 +86,7 @@ pub(crate) fn leaver_remedy(name: &str) -> String {
     )
 }
 
-pub(super) fn to_text(status: &ClusterStatus) -> String {
+pub(super) fn to_text(status: &ClusterStatus, own: &OwnWords) -> String {
     let mut table = Table::new([
         ("name", Align::Left),
         ("node", Align::Left),
@@ -100,7 +110,7 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
             record.address.to_string(),
             zone.to_owned(),
             weight.to_string(),
-            state_word(member),
+            state_word(member, own),
             if is_gone(member) { "-" } else { alive }.into(),
             member.tokens.to_string(),
             format!("{}/{}", member.ready, member.owned),
@@ -116,6 +126,7 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
     let viewer = viewer.map_or_else(|| status.node.to_string(), |seen| seen.record.name.clone());
     let mut text = format!("cluster {}, {layout}, as {viewer} sees it\n{table}", status.cluster);
     text += &flipped(status);
+    text += &drained(status, own);
     text += &silent_leavers(status);
     text += &rivals(status);
     text += &set_aside(status);
@@ -149,6 +160,19 @@ fn flipped(status: &ClusterStatus) -> String {
              comes on\n"
         ),
     }
+}
+
+/// Names the members that are drained, and the way back.
+fn drained(status: &ClusterStatus, own: &OwnWords) -> String {
+    let drained = |member: &&MemberStatus| own.drained.contains(&member.record.node);
+    let names = status.members.iter().filter(drained).map(|member| member.record.name.as_str());
+    let line = |name| {
+        format!(
+            "{name} is drained and takes no requests; `jedlik-admin node drain {name} --undo` puts it back into \
+             service\n"
+        )
+    };
+    names.map(line).collect()
 }
 
 /// Warns of each member that is leaving, still has data to hand over, and is down.
@@ -205,8 +229,9 @@ fn versions(status: &ClusterStatus) -> String {
     text
 }
 
-pub(super) fn to_json(status: &ClusterStatus) -> Value {
-    let members: Vec<Value> = status.members.iter().map(member_json).collect();
+pub(super) fn to_json(status: &ClusterStatus, own: &OwnWords) -> Value {
+    let members = status.members.iter().map(|member| member_json(member, own));
+    let members: Vec<Value> = members.collect();
     json!({
         "cluster": status.cluster.to_string(),
         "node": status.node.to_string(),
@@ -219,7 +244,7 @@ pub(super) fn to_json(status: &ClusterStatus) -> Value {
     })
 }
 
-fn member_json(member: &MemberStatus) -> Value {
+fn member_json(member: &MemberStatus, own: &OwnWords) -> Value {
     let record = &member.record;
     let (zone, weight) = share(member);
     json!({
@@ -233,6 +258,7 @@ fn member_json(member: &MemberStatus) -> Value {
         "placed": member.placed.is_some(),
         "state": state_name(member.state),
         "alive": member.alive,
+        "drained": own.drained.contains(&record.node),
         "tokens": member.tokens,
         "owned": member.owned,
         "ready": member.ready,

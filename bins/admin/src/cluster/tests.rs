@@ -13,6 +13,7 @@ use jedlik_protocol::gossip::{
 use jedlik_protocol::{ClusterId, Digest, Incarnation, LayoutId};
 
 use super::commit::{behind, overruled};
+use super::own_words::OwnWords;
 use super::stage::{JoinArgs, LeaveArgs, ReplaceArgs, joins, leaves, replacement, staged_nodes};
 use super::staged::{staged_json, staged_text};
 use super::wait::{Stall, stall_text};
@@ -192,7 +193,7 @@ fn status_says_where_everybody_stands() {
     status.members[3].record.speaks.protocol_max = 2;
     status.members[1].record.layout = LayoutId { digest: 7, ..LAYOUT };
     status.staging.changes.push((NodeId(4), StagedChange::Join { zone: "z".into(), weight: 1 }));
-    insta::assert_snapshot!(status::to_text(&status), @r"
+    insta::assert_snapshot!(status::to_text(&status, &OwnWords::default()), @r"
     cluster 0000000000000001, layout 1 (00000000000000d1) of 256 partitions, as n1 sees it
     name  node      address         zone  weight  state    alive  tokens  ready/owned      holds     layout
     n1    00000000  127.0.0.1:7401  z          1  up       yes        85      256/256  100.0 KiB          1
@@ -211,7 +212,7 @@ fn status_says_where_everybody_stands() {
     n4          join in zone z with weight 1
     See `jedlik-admin cluster plan`, or drop them with `jedlik-admin cluster clear`.
     ");
-    let json = status::to_json(&status);
+    let json = status::to_json(&status, &OwnWords::default());
     assert_eq!((&json["layout"], &json["flipped"]), (&1.into(), &12.into()));
     let member = &json["members"][5];
     assert_eq!((&member["state"], &member["alive"]), (&"leaving".into(), &true.into()));
@@ -219,11 +220,31 @@ fn status_says_where_everybody_stands() {
 }
 
 #[test]
+fn who_is_drained_by_its_own_word_is_told_from_who_was_stopped() {
+    let status = cluster(&[(1, MemberState::Up), (2, MemberState::Away), (3, MemberState::Away)]);
+    let own = OwnWords { drained: [NodeId(2)].into() };
+    let text = status::to_text(&status, &own);
+    assert!(text.contains("drained  no") && text.contains("away     no"), "{text}");
+    assert!(text.contains("`jedlik-admin node drain n2 --undo`"), "{text}");
+    assert!(!text.contains("n3 is drained"), "{text}");
+    let json = status::to_json(&status, &own);
+    let member =
+        |index: usize| (&json["members"][index]["state"], &json["members"][index]["drained"]);
+    assert_eq!(member(1), (&"away".into(), &true.into()));
+    assert_eq!(member(2), (&"away".into(), &false.into()));
+    let says = |node| status::says_drained(&ClusterStatus { node: NodeId(node), ..status.clone() });
+    assert_eq!([1, 2].map(says), [false, true]);
+}
+
+#[test]
 fn a_leaver_that_died_is_named_by_status_with_what_to_do() {
     let mut status = mixed();
-    assert!(!status::to_text(&status).contains("n6 is leaving and does not answer"));
+    assert!(
+        !status::to_text(&status, &OwnWords::default())
+            .contains("n6 is leaving and does not answer")
+    );
     status.members[5].alive = false;
-    let text = status::to_text(&status);
+    let text = status::to_text(&status, &OwnWords::default());
     let line = text.lines().find(|line| line.starts_with("n6 is leaving"));
     insta::assert_snapshot!(line.unwrap(), @"n6 is leaving and does not answer; to do: start it, so that it hands on what it holds; if it is lost, give that up: `jedlik-admin cluster remove n6`, then `cluster plan` and commit");
 }
@@ -232,7 +253,7 @@ fn a_leaver_that_died_is_named_by_status_with_what_to_do() {
 fn before_the_first_layout_status_says_what_to_do() {
     let layout = LayoutId::default();
     let status = ClusterStatus { layout, partitions: 0, flipped: 0, ..cluster(&[]) };
-    let text = status::to_text(&status);
+    let text = status::to_text(&status, &OwnWords::default());
     assert!(text.contains("no layout yet: see `jedlik-admin cluster plan`"), "{text}");
     assert!(!text.contains("flipped") && !text.contains("differ"), "{text}");
 }
@@ -394,10 +415,10 @@ fn who_is_refilled_and_whose_shards_lie_aside_is_shown() {
     let mut status = cluster(&[(1, MemberState::Up), (2, MemberState::Up)]);
     status.members[1].record.load.refilling = 12;
     status.members[1].record.load.set_aside = 0b101;
-    let text = status::to_text(&status);
+    let text = status::to_text(&status, &OwnWords::default());
     assert!(text.contains("up, refilling 12"), "{text}");
     assert!(text.contains("n2: the files of shards 0, 2 were set aside"), "{text}");
-    let json = status::to_json(&status);
+    let json = status::to_json(&status, &OwnWords::default());
     assert_eq!(json["members"][1]["refilling"], 12);
     assert_eq!(json["members"][1]["set_aside_shards"], serde_json::json!([0, 2]));
     assert_eq!(json["members"][0]["set_aside_shards"], serde_json::json!([]));

@@ -8,7 +8,7 @@ use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
 use crate::cluster::status::leaver_remedy;
 use crate::doctor::observed::{Observed, ObservedMember};
-use crate::doctor::{counters, settings, storage, transfers};
+use crate::doctor::{counters, drained, settings, storage, transfers};
 
 /// Size of the hints on one member above which a warning is due.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -59,6 +59,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     findings.extend(too_few(observed));
     findings.extend(settings::message_life(observed));
     for member in observed.present() {
+        findings.extend(drained::drained(observed, member));
         findings.extend(wrong_clock(member));
         findings.extend(unanswered(member));
         findings.extend(stuck_hints(observed, member));
@@ -160,9 +161,14 @@ fn rival(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// Warns of a member that answers, while others take it to be down.
+/// Warns of a member that answers, while others take it to be down. A drained one is away by an admin's wish.
 fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
-    let views = observed.views_of(member.member.node).filter(|(_, seen)| !seen.alive);
+    if member.is_drained() {
+        return None;
+    }
+    let node = member.member.node;
+    let views =
+        observed.views_of(node).filter(|(viewer, seen)| !seen.alive && viewer.member.node != node);
     let viewers: Vec<&str> = views.map(|(viewer, _)| viewer.name()).collect();
     let name = member.name();
     (!viewers.is_empty()).then(|| Finding {
@@ -242,7 +248,7 @@ fn unanswered(member: &ObservedMember) -> Option<Finding> {
 fn stuck_hints(observed: &Observed, holder: &ObservedMember) -> Vec<Finding> {
     let reports = holder.hints.iter().flatten();
     reports
-        .filter(|hint| hint.count > 0 && observed.is_present(hint.target))
+        .filter(|hint| hint.count > 0 && observed.is_in_service(hint.target))
         .map(|hint| stuck_hint(observed, holder, hint))
         .collect()
 }

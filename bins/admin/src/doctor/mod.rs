@@ -2,6 +2,7 @@
 
 mod counters;
 mod diagnosis;
+mod drained;
 mod observed;
 mod settings;
 mod storage;

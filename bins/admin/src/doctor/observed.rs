@@ -11,7 +11,7 @@ use jedlik_protocol::admin::{
 use jedlik_protocol::client::MemberAddress;
 use jedlik_protocol::gossip::Status;
 
-use crate::cluster::status::is_gone;
+use crate::cluster::status::{is_gone, says_drained};
 
 /// State of the cluster at one time, as its members reported it.
 #[derive(Debug)]
@@ -83,6 +83,11 @@ impl ObservedMember {
         &self.member.name
     }
 
+    /// Whether the member answers and says itself that it is away, which an admin has asked of it.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.status.as_ref().is_some_and(says_drained)
+    }
+
     /// Returns the total size of its hints in bytes.
     pub(crate) fn hint_bytes(&self) -> u64 {
         self.hints.iter().flatten().map(|report| report.bytes).sum()
@@ -106,9 +111,9 @@ impl Observed {
         self.views_of(node).any(|(_, seen)| is_gone(seen))
     }
 
-    /// Whether a node answers.
-    pub(crate) fn is_present(&self, node: NodeId) -> bool {
-        self.present().any(|member| member.member.node == node)
+    /// Whether a node answers and is not drained.
+    pub(crate) fn is_in_service(&self, node: NodeId) -> bool {
+        self.present().any(|member| member.member.node == node && !member.is_drained())
     }
 
     /// Whether a node said that it would stop, as far as the others have heard.

@@ -122,6 +122,24 @@ fn members_that_are_missing_or_disagree_are_found() {
         ),
         (|seen| status(seen, 0).members[1].alive = false, Warning, &["n2", "n1 can't reach it"]),
         (
+            |seen| {
+                for viewer in 0..3 {
+                    let member = &mut status(seen, viewer).members[1];
+                    (member.alive, member.state) = (false, MemberState::Away);
+                    member.record.status = Status::Away;
+                }
+                let failure = Some("is drained by an admin".into());
+                hint(seen, 0, HintReport { failure, ..report(2, 10) });
+            },
+            Warning,
+            &["n2 is drained", "node drain n2 --undo", "10 keys of 9.8 KiB wait for it"],
+        ),
+        (
+            |seen| (0..3).for_each(|viewer| status(seen, viewer).members[1].alive = false),
+            Warning,
+            &["n2 answers here, but n1, n3 can't reach it"],
+        ),
+        (
             |seen| status(seen, 1).layout = LayoutId::default(),
             Warning,
             &["newest layout is 1", "n2 has 0"],

@@ -15,6 +15,10 @@ fn nothing_fails_when_a_node_is_drained_stopped_and_started_again() {
     let drained = cluster.ask(0, "node drain n2 --wait --timeout 120 --json").ok().json();
     assert_eq!(drained["safe_to_stop"], true, "{drained}");
     assert_eq!(state(&cluster, "n2"), "away");
+    assert!(cluster.ask(0, "cluster status").ok().stdout.contains(" drained "));
+    let doctor = cluster.ask(0, "doctor");
+    assert!(doctor.stdout.contains("n2 is drained"), "{doctor:?}");
+    assert!(!doctor.stdout.contains("can't reach it"), "{doctor:?}");
     traffic.wait_for(400);
     traffic.end_phase().demand("drained");
     cluster.ask(0, "node drain n2 --undo").ok();
