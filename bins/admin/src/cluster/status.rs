@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
-use jedlik_protocol::gossip::Status;
+use jedlik_protocol::gossip::{MemberRecord, Status};
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;
@@ -76,6 +76,14 @@ pub(crate) fn is_gone(member: &MemberStatus) -> bool {
 pub(crate) fn says_drained(status: &ClusterStatus) -> bool {
     let own = status.members.iter().find(|seen| seen.record.node == status.node);
     own.is_some_and(|own| own.record.status == Status::Away)
+}
+
+/// Returns the word by which commands know a member: its name, or its identity if another member has the same name.
+pub(crate) fn handle(member: &MemberStatus, status: &ClusterStatus) -> String {
+    let MemberRecord { node, name, .. } = &member.record;
+    let mut others = status.members.iter().filter(|other| !is_gone(other));
+    let is_shared = others.any(|other| other.record.node != *node && other.record.name == *name);
+    if is_shared { node.to_string() } else { name.clone() }
 }
 
 /// Returns the remedy for a member that is leaving and does not answer: all wait for the data that it holds.
@@ -165,23 +173,24 @@ fn flipped(status: &ClusterStatus) -> String {
 /// Names the members that are drained, and the way back.
 fn drained(status: &ClusterStatus, own: &OwnWords) -> String {
     let drained = |member: &&MemberStatus| own.drained.contains(&member.record.node);
-    let names = status.members.iter().filter(drained).map(|member| member.record.name.as_str());
-    let line = |name| {
+    let line = |member: &MemberStatus| {
         format!(
-            "{name} is drained and takes no requests; `jedlik-admin node drain {name} --undo` puts it back into \
-             service\n"
+            "{} is drained and takes no requests; `jedlik-admin node drain {} --undo` puts it back into service\n",
+            member.record.name,
+            handle(member, status)
         )
     };
-    names.map(line).collect()
+    status.members.iter().filter(drained).map(line).collect()
 }
 
 /// Warns of each member that is leaving, still has data to hand over, and is down.
 fn silent_leavers(status: &ClusterStatus) -> String {
     let silent = |member: &&MemberStatus| member.state == MemberState::Leaving && !member.alive;
-    let names = status.members.iter().filter(silent).map(|member| member.record.name.as_str());
-    let line =
-        |name| format!("{name} is leaving and does not answer; to do: {}\n", leaver_remedy(name));
-    names.map(line).collect()
+    let line = |member: &MemberStatus| {
+        let (name, remedy) = (&member.record.name, leaver_remedy(&handle(member, status)));
+        format!("{name} is leaving and does not answer; to do: {remedy}\n")
+    };
+    status.members.iter().filter(silent).map(line).collect()
 }
 
 /// Warns of each member whose identity two processes share.

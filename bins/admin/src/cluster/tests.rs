@@ -250,6 +250,18 @@ fn a_leaver_that_died_is_named_by_status_with_what_to_do() {
 }
 
 #[test]
+fn advice_about_a_member_whose_name_another_has_gives_the_identity() {
+    let mut status = mixed();
+    status.members[5].alive = false;
+    status.members[0].record.name = "n6".into();
+    let text = status::to_text(&status, &OwnWords::default());
+    assert!(text.contains("cluster remove 0000000000000006`"), "{text}");
+    status.members[0].state = MemberState::Removed;
+    let text = status::to_text(&status, &OwnWords::default());
+    assert!(text.contains("cluster remove n6`"), "who is gone is in nobody's way: {text}");
+}
+
+#[test]
 fn before_the_first_layout_status_says_what_to_do() {
     let layout = LayoutId::default();
     let status = ClusterStatus { layout, partitions: 0, flipped: 0, ..cluster(&[]) };

@@ -79,8 +79,9 @@ pub(crate) fn refilling(member: &ObservedMember) -> Option<Finding> {
         ),
         remedy: format!(
             "wait, and bring back members that are away: it is compared with the other owners. If those that would \
-             know are lost for good, `jedlik-admin node believe {name} --accept-loss {partitions}` gives up what it \
-             lacks"
+             know are lost for good, `jedlik-admin node believe {} --accept-loss {partitions}` gives up what it \
+             lacks",
+            member.handle
         ),
     })
 }

@@ -8,7 +8,7 @@ use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
 use crate::cluster::status::leaver_remedy;
 use crate::doctor::observed::{Observed, ObservedMember};
-use crate::doctor::{counters, drained, settings, storage, transfers};
+use crate::doctor::{counters, drained, names, settings, storage, transfers};
 
 /// Size of the hints on one member above which a warning is due.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -55,6 +55,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     findings.extend(observed.absent().map(|member| absent(observed, member)));
     findings.extend(observed.present().flat_map(|member| seen_down(observed, member)));
     findings.extend(observed.members.iter().filter_map(|member| rival(observed, member)));
+    findings.extend(names::equal(observed));
     findings.extend(layout(observed));
     findings.extend(too_few(observed));
     findings.extend(settings::message_life(observed));
@@ -78,7 +79,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
 /// Reports a member that does not answer.
 fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     let node = absent.member.node;
-    let (name, address) = (absent.name(), absent.member.address);
+    let (name, handle, address) = (absent.name(), &absent.handle, absent.member.address);
     let why = absent.failures.first().map(|why| format!(" ({why})")).unwrap_or_default();
     let mut blocks =
         "tombstones are not collected and clocks not pruned while it is away".to_owned();
@@ -92,14 +93,14 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     if observed.is_leaving(node) {
         blocks += "; it has not handed on all that it holds";
         let what = format!("{name} ({address}) is leaving and does not answer{why}");
-        let remedy = leaver_remedy(name);
+        let remedy = leaver_remedy(handle);
         return Finding { severity: Severity::Error, what, blocks: Some(blocks), remedy };
     }
     if observed.is_outside(node) {
         let what =
             format!("{name} ({address}) has no place in the layout and does not answer{why}");
         let remedy = format!(
-            "start it and join it, or have the cluster forget it: `jedlik-admin cluster remove {name}`, then plan and commit"
+            "start it and join it, or have the cluster forget it: `jedlik-admin cluster remove {handle}`, then plan and commit"
         );
         return Finding { severity: Severity::Warning, what, blocks: Some(blocks), remedy };
     }
@@ -155,8 +156,9 @@ fn rival(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
                 .into(),
         ),
         remedy: format!(
-            "say which one stays: `jedlik-admin node keep {name} --address HOST:PORT`; the other one \
-             ends, and {name} is refilled from the others"
+            "say which one stays: `jedlik-admin node keep {} --address HOST:PORT`; the other one \
+             ends, and {name} is refilled from the others",
+            member.handle
         ),
     })
 }
@@ -308,7 +310,7 @@ fn paused(member: &ObservedMember) -> Vec<Finding> {
     if report.paused {
         let blocks = "hints are not delivered, differences between replicas not repaired, tombstones \
                       not collected, partitions not moved";
-        let remedy = format!("jedlik-admin background resume --node {name}");
+        let remedy = format!("jedlik-admin background resume --node {}", member.handle);
         return vec![finding("background work is", blocks, remedy)];
     }
     let kinds = report.paused_kinds.iter().map(|kind| {
@@ -320,7 +322,11 @@ fn paused(member: &ObservedMember) -> Vec<Finding> {
             WorkKind::Collection => ("collection is", "tombstones stay"),
             WorkKind::Transfer => ("transfers are", "a change of the cluster does not end"),
         };
-        finding(what, blocks, format!("jedlik-admin task resume {}:{name}", work_name(*kind)))
+        finding(
+            what,
+            blocks,
+            format!("jedlik-admin task resume {}:{}", work_name(*kind), member.handle),
+        )
     });
     kinds.collect()
 }

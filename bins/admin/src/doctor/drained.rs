@@ -6,7 +6,7 @@ use crate::doctor::observed::{Observed, ObservedMember};
 
 /// Reports a member that says itself that it is drained.
 pub(crate) fn drained(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
-    let name = member.name();
+    let (name, handle) = (member.name(), &member.handle);
     let mut blocks =
         "it takes no requests, others keep hints in place of copies on it, and tombstones are not \
                       collected"
@@ -23,8 +23,8 @@ pub(crate) fn drained(observed: &Observed, member: &ObservedMember) -> Option<Fi
         what: format!("{name} is drained"),
         blocks: Some(blocks),
         remedy: format!(
-            "stop it once `jedlik-admin node drain {name} --wait` says that it is safe, or put it back into service: \
-             `jedlik-admin node drain {name} --undo`"
+            "stop it once `jedlik-admin node drain {handle} --wait` says that it is safe, or put it back into service: \
+             `jedlik-admin node drain {handle} --undo`"
         ),
     })
 }

@@ -3,6 +3,7 @@
 mod counters;
 mod diagnosis;
 mod drained;
+mod names;
 mod observed;
 mod settings;
 mod storage;
@@ -57,6 +58,7 @@ async fn observe(client: &Client) -> anyhow::Result<Observed> {
     let told = members::ask(client, &members, &AdminRequest::Status, Some).await;
     let mut observed: Vec<ObservedMember> =
         members.iter().map(|member| ObservedMember::silent(member.clone())).collect();
+    names::tell_apart(&mut observed);
     note(&mut observed, told);
     // A member that has not answered the first question is not asked the others.
     let present: Vec<_> = observed

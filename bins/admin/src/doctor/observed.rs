@@ -28,6 +28,10 @@ pub(crate) struct Observed {
 #[derive(Debug, Clone)]
 pub(crate) struct ObservedMember {
     pub(crate) member: MemberAddress,
+    /// Name for people, with the identity if another member has the same name.
+    pub(crate) label: String,
+    /// Word by which commands know the member: its name, or its identity if another member has the same name.
+    pub(crate) handle: String,
     pub(crate) status: Option<ClusterStatus>,
     pub(crate) hints: Option<Vec<HintReport>>,
     pub(crate) counters: Option<BTreeMap<String, u64>>,
@@ -45,6 +49,8 @@ impl ObservedMember {
     /// Returns the state of a member that has not answered anything yet.
     pub(crate) fn silent(member: MemberAddress) -> Self {
         Self {
+            label: member.name.clone(),
+            handle: member.name.clone(),
             member,
             status: None,
             hints: None,
@@ -80,7 +86,7 @@ impl ObservedMember {
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.member.name
+        &self.label
     }
 
     /// Whether the member answers and says itself that it is away, which an admin has asked of it.

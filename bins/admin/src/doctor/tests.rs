@@ -12,6 +12,7 @@ use jedlik_protocol::gossip::Status;
 
 use super::diagnosis::Severity::{self, Error, Note, Warning};
 use super::diagnosis::{HINT_WARNING_BYTES, diagnose};
+use super::names::tell_apart;
 use super::observed::{Observed, ObservedMember};
 use super::{to_json, to_text};
 use crate::cluster::tests::cluster;
@@ -390,4 +391,28 @@ fn a_member_that_is_down_gets_the_advice_that_fits_whether_it_is_to_leave() {
     silence(&mut observed, 2);
     status(&mut observed, 0).members[2].state = MemberState::Leaving;
     assert!(!to_text(&diagnose(&observed), 3).contains("--new"), "it is not to be filled again");
+}
+
+#[test]
+fn members_of_one_name_are_found_and_advice_gives_the_identity() {
+    let mut observed = well();
+    observed.members[2].member.name = "n1".into();
+    let silent = observed.members[2].member.clone();
+    observed.members[2] = ObservedMember::silent(silent);
+    for viewer in [0, 1] {
+        let seen = &mut status(&mut observed, viewer).members[2];
+        (seen.state, seen.placed) = (MemberState::Joining, None);
+    }
+    observed.members[0].background.as_mut().unwrap().paused = true;
+    tell_apart(&mut observed.members);
+    let text = to_text(&diagnose(&observed), 3);
+    for words in [
+        "2 members are called n1: 0000000000000001, 0000000000000003",
+        "n1 (0000000000000003) (127.0.0.1:7403) has no place in the layout",
+        "cluster remove 0000000000000003`",
+        "background resume --node 0000000000000001",
+    ] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    assert!(!text.contains("remove n1"), "{text}");
 }

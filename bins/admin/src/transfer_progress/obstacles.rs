@@ -6,10 +6,11 @@ use std::fmt;
 
 use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::{MemberState, TransferReport};
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
 use crate::amounts::count;
-use crate::cluster::status::leaver_remedy;
+use crate::cluster::status::{handle, leaver_remedy};
 use crate::transfer_progress::TransferProgress;
 
 /// Obstacle to the end of a move.
@@ -49,7 +50,8 @@ impl TransferProgress {
                 Err(error) => {
                     let holds_nothing = state == Some(MemberState::Joining);
                     if !(holds_nothing && self.is_known_to_have_newest(told.member.node)) {
-                        stopping.push(silent(name, state, error));
+                        let handle = self.handle(&told.member);
+                        stopping.push(silent((name, &handle), state, error));
                     }
                     continue;
                 }
@@ -60,7 +62,8 @@ impl TransferProgress {
             }
             unfinished.extend(left_to_do(name, state, report));
             if report.paused {
-                let remedy = format!("jedlik-admin task resume transfers:{name}");
+                let handle = self.handle(&told.member);
+                let remedy = format!("jedlik-admin task resume transfers:{handle}");
                 paused.push(obstacle(
                     name,
                     format!("transfers are paused on {name}"),
@@ -94,6 +97,12 @@ impl TransferProgress {
         self.obstacles().into_iter().chain(refilling).collect()
     }
 
+    /// Returns the word by which commands know a member.
+    fn handle(&self, member: &MemberAddress) -> String {
+        let seen = self.status.members.iter().find(|seen| seen.record.node == member.node);
+        seen.map_or_else(|| member.name.clone(), |seen| handle(seen, &self.status))
+    }
+
     /// Whether a node has the newest layout, as far as others have heard from it.
     fn is_known_to_have_newest(&self, node: NodeId) -> bool {
         let mut members = self.status.members.iter();
@@ -116,11 +125,15 @@ fn obstacle(name: &str, what: String, remedy: Option<String>) -> Obstacle {
     Obstacle { node: Some(name.into()), what, remedy }
 }
 
-fn silent(name: &str, state: Option<MemberState>, error: &ClientError) -> Obstacle {
+fn silent(
+    (name, handle): (&str, &str),
+    state: Option<MemberState>,
+    error: &ClientError,
+) -> Obstacle {
     let (what, remedy) = match state {
         Some(MemberState::Leaving) => (
             format!("{name} is leaving and does not answer ({error})"),
-            leaver_remedy(name),
+            leaver_remedy(handle),
         ),
         Some(MemberState::Joining) => (
             format!("{name} has no partitions, and does not answer ({error})"),
@@ -133,8 +146,8 @@ fn silent(name: &str, state: Option<MemberState>, error: &ClientError) -> Obstac
         _ => (
             format!("{name} does not answer ({error})"),
             format!(
-                "start it; if it is lost: `jedlik-admin cluster replace {name} NEW` or `cluster remove \
-                 {name}`"
+                "start it; if it is lost: `jedlik-admin cluster replace {handle} NEW` or `cluster remove \
+                 {handle}`"
             ),
         ),
     };
