@@ -118,25 +118,25 @@ impl BucketProps {
     /// The name is unknown or the property doesn't take the value; nothing is changed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidProperty> {
         match name {
-            "n" => self.n = number(name, value)?,
-            "r" => self.r = number(name, value)?,
+            "n" => self.n = self.number(name, value)?,
+            "r" => self.r = self.number(name, value)?,
             "w" => {
-                self.w = number(name, value)?;
+                self.w = self.number(name, value)?;
                 // Were it raised again later, it would leave out what was put meanwhile.
                 self.min_w = self.least_w();
             }
-            "min_w" => self.min_w = number(name, value)?,
-            "pr" => self.pr = number(name, value)?,
-            "pw" => self.pw = number(name, value)?,
-            "dw" => self.dw = number(name, value)?,
+            "min_w" => self.min_w = self.number(name, value)?,
+            "pr" => self.pr = self.number(name, value)?,
+            "pw" => self.pw = self.number(name, value)?,
+            "dw" => self.dw = self.number(name, value)?,
             "durability" => self.durability = durability(value)?,
             "reconcile" => self.reconcile = reconcile(value)?,
-            "value_limit_bytes" => self.value_limit_bytes = number(name, value)?,
-            "record_limit_bytes" => self.record_limit_bytes = number(name, value)?,
-            "sibling_warning" => self.sibling_warning = number(name, value)?,
-            "sibling_limit" => self.sibling_limit = number(name, value)?,
+            "value_limit_bytes" => self.value_limit_bytes = self.number(name, value)?,
+            "record_limit_bytes" => self.record_limit_bytes = self.number(name, value)?,
+            "sibling_warning" => self.sibling_warning = self.number(name, value)?,
+            "sibling_limit" => self.sibling_limit = self.number(name, value)?,
             "ttl_ms" if value == "none" => self.ttl_ms = None,
-            "ttl_ms" => self.ttl_ms = Some(number(name, value)?),
+            "ttl_ms" => self.ttl_ms = Some(self.number(name, value)?),
             _ => {
                 return Err(InvalidProperty::Unknown { name: name.into(), known: &PROPERTY_NAMES });
             }
@@ -216,11 +216,41 @@ impl BucketProps {
             }
         }
         if self.ttl_ms == Some(0) {
-            let takes = "milliseconds, at least 1, or \"none\" for values that never expire";
-            let (name, value) = ("ttl_ms".into(), "0".into());
-            return Err(InvalidProperty::BadValue { name, value, takes });
+            return Err(invalid("ttl_ms", "0", self.range("ttl_ms")));
         }
         Ok(())
+    }
+
+    fn number<T: FromStr>(&self, name: &str, value: &str) -> Result<T, InvalidProperty> {
+        value.parse().map_err(|_| invalid(name, value, self.range(name)))
+    }
+
+    /// Describes the numbers that a property takes, whatever the other properties are.
+    fn range(&self, name: &str) -> String {
+        let (least, most) = match name {
+            "n" => (1, N_MAX.to_string()),
+            "r" | "w" => (1, "the bucket's n".into()),
+            "min_w" => (1, "the bucket's w".into()),
+            "pr" | "pw" | "dw" => (0, "the bucket's n".into()),
+            "value_limit_bytes" => (1, VALUE_LIMIT_MAX_BYTES.to_string()),
+            "record_limit_bytes" => {
+                let most = record_limit_max_bytes(self.n);
+                return format!(
+                    "a whole number from value_limit_bytes and {RECORD_OVERHEAD_BYTES} more to {most}, the most with \
+                     n={}",
+                    self.n
+                );
+            }
+            "sibling_warning" => (1, "the bucket's sibling_limit".into()),
+            "sibling_limit" => (1, SIBLING_LIMIT_MAX.to_string()),
+            _ => {
+                let most = u64::MAX;
+                return format!(
+                    "milliseconds from 1 to {most}, or \"none\" for values that never expire"
+                );
+            }
+        };
+        format!("a whole number from {least} to {most}")
     }
 }
 
@@ -284,25 +314,21 @@ impl Reconcile {
     }
 }
 
-fn number<T: FromStr>(name: &str, value: &str) -> Result<T, InvalidProperty> {
-    value.parse().map_err(|_| invalid(name, value, "a whole number in its range"))
-}
-
 fn durability(value: &str) -> Result<Durability, InvalidProperty> {
     [Durability::Buffered, Durability::Written, Durability::Synced]
         .into_iter()
         .find(|level| level.name() == value)
-        .ok_or_else(|| invalid("durability", value, "buffered, written or synced"))
+        .ok_or_else(|| invalid("durability", value, "buffered, written or synced".into()))
 }
 
 fn reconcile(value: &str) -> Result<Reconcile, InvalidProperty> {
     [Reconcile::Siblings, Reconcile::LastWriteWins]
         .into_iter()
         .find(|rule| rule.name() == value)
-        .ok_or_else(|| invalid("reconcile", value, "siblings or last-write-wins"))
+        .ok_or_else(|| invalid("reconcile", value, "siblings or last-write-wins".into()))
 }
 
-fn invalid(name: &str, value: &str, takes: &'static str) -> InvalidProperty {
+fn invalid(name: &str, value: &str, takes: String) -> InvalidProperty {
     InvalidProperty::BadValue { name: name.into(), value: value.into(), takes }
 }
 

@@ -95,7 +95,7 @@ pub enum InvalidProperty {
         /// Value as it was given.
         value: String,
         /// Description of the values that the property takes.
-        takes: &'static str,
+        takes: String,
     },
     /// The value is outside the range that the other properties leave.
     #[error("bucket property {name} can't be {value}: it goes from {least} to {most} here")]

@@ -177,7 +177,7 @@ fn a_setting_that_cannot_be_is_refused_and_changes_nothing() {
     let cases: [Case; 8] = [
         ("carts", &[("colour", "red")], "unknown bucket property \"colour\""),
         ("carts", &[("r", "4")], "it goes from 1 to 3"),
-        ("carts", &[("r", "two")], "whole number"),
+        ("carts", &[("r", "two")], "whole number from 1 to the bucket's n"),
         ("carts", &[("r", "1"), ("w", "0")], "it goes from 1 to 3"),
         ("carts", &[("n", "4")], "there are 3 nodes"),
         ("carts", &[("min_w", "3")], "min_w can't be 3 while w is 2: set w=3 as well"),

@@ -57,10 +57,24 @@ fn a_value_that_is_none_changes_nothing_and_says_what_would_do() {
         (
             "n",
             "three",
-            "bucket property n can't be \"three\": it takes a whole number in its range",
+            "bucket property n can't be \"three\": it takes a whole number from 1 to 16",
         ),
-        ("n", "256", "bucket property n can't be \"256\": it takes a whole number in its range"),
-        ("w", "-1", "bucket property w can't be \"-1\": it takes a whole number in its range"),
+        ("n", "256", "bucket property n can't be \"256\": it takes a whole number from 1 to 16"),
+        (
+            "w",
+            "-1",
+            "bucket property w can't be \"-1\": it takes a whole number from 1 to the bucket's n",
+        ),
+        (
+            "value_limit_bytes",
+            "5000000000",
+            "bucket property value_limit_bytes can't be \"5000000000\": it takes a whole number from 1 to 16777216",
+        ),
+        (
+            "record_limit_bytes",
+            "5000000000",
+            "bucket property record_limit_bytes can't be \"5000000000\": it takes a whole number from value_limit_bytes and 16384 more to 22369621, the most with n=3",
+        ),
         (
             "durability",
             "fsync",
@@ -74,7 +88,7 @@ fn a_value_that_is_none_changes_nothing_and_says_what_would_do() {
         (
             "ttl_ms",
             "never",
-            "bucket property ttl_ms can't be \"never\": it takes a whole number in its range",
+            "bucket property ttl_ms can't be \"never\": it takes milliseconds from 1 to 18446744073709551615, or \"none\" for values that never expire",
         ),
     ] {
         let mut props = BucketProps::default();
@@ -194,4 +208,13 @@ fn a_time_to_live_that_is_over_at_once_is_refused() {
     assert!(refused.contains("\"none\" for values that never expire"), "{refused}");
     props.set("ttl_ms", "1").unwrap();
     assert_eq!(props.check(), Ok(()));
+}
+
+#[test]
+fn every_number_that_no_property_takes_is_told_its_range() {
+    for name in PROPERTY_NAMES {
+        let error = BucketProps::default().set(name, "99999999999999999999").unwrap_err();
+        let ranges = [" from ", "buffered", "siblings"];
+        assert!(ranges.iter().any(|range| error.to_string().contains(range)), "{error}");
+    }
 }
