@@ -33,7 +33,7 @@ pub(crate) struct KeysArgs {
     /// Sort by the keys' bytes; holds all of them in memory
     #[arg(long)]
     sort: bool,
-    /// Print each key as a JSON string, or as {\"key_base64\":…} if it is not UTF-8
+    /// Print each key as a JSON string, or as {"key_base64":…} if it is not UTF-8
     #[arg(long)]
     json: bool,
     /// Print each key's bytes as they are, followed by a zero byte

@@ -63,7 +63,7 @@ $JEDLIK_PROFILE, .jedlik/profile.toml here or in a folder above, ~/.config/jedli
 Examples:
   jedlik put carts alice '{\"tea\":1}'
   jedlik get carts alice
-  jedlik get --escapes carts 'two\nlines'
+  jedlik get --escapes carts 'two\\nlines'
   jedlik load words /usr/share/dict/words
   jedlik dump words --format lines --sort";
 
@@ -110,6 +110,17 @@ mod tests {
     #[test]
     fn the_arguments_do_not_contradict_one_another() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_escapes_and_quotes_as_they_are_typed() {
+        let mut command = Args::command();
+        let whole = command.render_long_help().to_string();
+        assert!(whole.contains("get --escapes carts 'two\\nlines'\n"), "{whole}");
+        for command in command.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(!help.contains("\\\""), "{help}");
+        }
     }
 
     #[test]
