@@ -26,7 +26,7 @@ Examples:
   jedlik keys carts
   jedlik keys words --sort | head
   jedlik keys words --json | wc -l
-  jedlik keys words --null | xargs -0 -n 1 jedlik delete words")]
+  jedlik keys words --null | xargs -0 -n 1 jedlik delete words --")]
 pub(crate) struct KeysArgs {
     #[command(flatten)]
     bucket: BucketArgs,

@@ -120,6 +120,8 @@ mod tests {
         for command in command.get_subcommands_mut() {
             let help = command.render_long_help().to_string();
             assert!(!help.contains("\\\""), "{help}");
+            let lines = help.lines().filter(|line| line.contains("xargs"));
+            lines.for_each(|line| assert!(line.ends_with(" --"), "a key may begin with a dash"));
         }
     }
 
@@ -138,6 +140,7 @@ mod tests {
             "get carts alice --r quorum --pr 1 --n 3 --key k.pem --seed a:1 --seed b:2",
             "delete carts alice --context-in seen",
             "delete carts alice --blind",
+            "delete carts -- --blind",
             "keys carts --sort --json",
             "load words - --format lines --concurrency 1 --acked log --replace --fail-fast",
             "dump words --format lines --sort --output file",
