@@ -132,7 +132,7 @@ impl DumpLine {
         if let Some(header) = Self::header(text) {
             return Ok(header);
         }
-        let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let line: Line = serde_json::from_str(text).map_err(|error| in_the_line(&error))?;
         if let Some(EndLine { keys }) = line.end {
             return Ok(Self::End { keys });
         }
@@ -277,12 +277,27 @@ fn value(json: Option<&RawValue>, base64: Option<&str>) -> Result<Vec<u8>, Strin
         (Some(json), None) if json.get().starts_with('"') => {
             serde_json::from_str::<String>(json.get())
                 .map(String::into_bytes)
-                .map_err(|error| error.to_string())
+                .map_err(|error| in_the_value(&error))
         }
         (Some(json), None) => Ok(compact(json.get()).into_bytes()),
         (None, Some(encoded)) => decode(encoded),
         _ => Err("needs either value or value_base64".into()),
     }
+}
+
+/// Formats an error of a line's JSON. The parser counts lines within its text, which has just one.
+fn in_the_line(error: &serde_json::Error) -> String {
+    match error.column() {
+        0 => in_the_value(error),
+        column => format!("{} at column {column}", in_the_value(error)),
+    }
+}
+
+/// Formats an error of a value's JSON without its place, which is counted from the value's beginning.
+fn in_the_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
 fn decode(encoded: &str) -> Result<Vec<u8>, String> {

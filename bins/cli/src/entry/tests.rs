@@ -95,6 +95,18 @@ fn lines_that_say_nothing_or_too_much_are_refused() {
 }
 
 #[test]
+fn what_is_wrong_with_a_line_is_said_with_its_column_and_no_other_line_number() {
+    for (line, said) in [
+        (r#"{"key":"k" "value":1}"#, "expected `,` or `}` at column 12"),
+        (r#"{"key":"k","value":"\ud800"}"#, "unexpected end of hex escape"),
+        (r#"{"key":"k","colour":1}"#, "unknown field `colour`"),
+    ] {
+        let error = read(line).unwrap_err();
+        assert!(error.contains(said) && !error.contains(" line "), "{error}");
+    }
+}
+
+#[test]
 fn a_plain_line_stands_for_a_key_that_is_its_value() {
     assert!(Entry::plain("Ångström's".as_bytes()).is_plain());
     assert!(!entry(b"k", &[b"v"]).is_plain());

@@ -102,10 +102,15 @@ struct Lines {
     /// First line that stores something, which was read ahead.
     first: Option<NumberedLine>,
     rest: mpsc::Receiver<NumberedLine>,
+    /// Whether no more lines are wanted, not even those that were read ahead.
+    closed: bool,
 }
 
 impl Lines {
     async fn next(&mut self) -> Option<NumberedLine> {
+        if self.closed {
+            return None;
+        }
         match self.first.take() {
             Some(line) => Some(line),
             None => self.rest.recv().await,
@@ -113,7 +118,7 @@ impl Lines {
     }
 
     fn close(&mut self) {
-        self.first = None;
+        self.closed = true;
         self.rest.close();
     }
 }
@@ -141,7 +146,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
         write: args.request.write(&args.write),
         replace: args.replace,
         fail_fast: args.fail_fast,
-        lines: Mutex::new(Lines { first: None, rest: receiver }),
+        lines: Mutex::new(Lines { first: None, rest: receiver, closed: false }),
         tally: Tally::new(acked, bar),
     });
     let started = Instant::now();
@@ -284,8 +289,28 @@ fn bucket_of(job: &Job, entry: &Entry) -> Result<Bucket, Usage> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_beginning;
+    use tokio::sync::mpsc;
+
+    use super::{Lines, NumberedLine, check_beginning};
     use crate::entry::{DumpLine, Entry};
+
+    #[tokio::test]
+    async fn no_line_is_taken_once_a_load_has_stopped_though_more_were_read_ahead() {
+        let (sender, rest) = mpsc::channel(4);
+        let line = |number| {
+            let line = Ok(DumpLine::Entry(Entry::plain(b"a")));
+            NumberedLine { number, length_bytes: 2, line }
+        };
+        for number in 2..=4 {
+            sender.send(line(number)).await.ok().unwrap();
+        }
+        let mut lines = Lines { first: Some(line(1)), rest, closed: false };
+        assert_eq!(lines.next().await.map(|line| line.number), Some(1));
+        assert_eq!(lines.next().await.map(|line| line.number), Some(2));
+        lines.close();
+        assert!(lines.next().await.is_none());
+        assert!(sender.send(line(5)).await.is_err(), "the reader is told");
+    }
 
     #[test]
     fn a_dump_without_its_beginning_or_of_another_form_is_refused_and_plain_keys_are_not() {
