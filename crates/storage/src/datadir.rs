@@ -25,6 +25,7 @@ use tracing::warn;
 
 use crate::ballast::{self, BALLAST};
 use crate::disk::{self, make_directory, replace_file};
+use crate::engine_kind::EngineKind;
 use crate::identity::NodeFile;
 use crate::progress::{self, ProgressFound};
 use crate::{Identity, OpenError, ProgressFile, ShardFolder, ShardProgress};
@@ -167,7 +168,7 @@ impl DataDir {
     /// Returns the folder in which shard `index` keeps its files.
     #[must_use]
     pub fn shard_folder(&self, index: u16) -> ShardFolder {
-        ShardFolder::new(&self.path, index)
+        ShardFolder::new(&self.path, index).with_engine(EngineKind::named(self.node.engine()))
     }
 
     /// Returns the state that [`Self::save_state`] last saved; `None` if there is none.

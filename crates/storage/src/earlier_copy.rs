@@ -3,15 +3,16 @@
 //! Invariant: the copy stays as it is, and gives no record but the very one that is asked for: anything else in it may
 //! have been deleted since.
 
+use std::fmt;
 use std::mem;
 use std::path::Path;
 
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
 use tracing::warn;
 
-use crate::folder::ENGINE;
+use crate::engine_kind::EngineKind;
 use crate::guarded::guarded;
-use crate::{OpenError, RedbOptions, RedbStore, Store};
+use crate::{OpenError, Store};
 
 const CACHE_BYTES: usize = 4 << 20;
 /// Size at which an answer ends, in bytes, with the record that reaches it.
@@ -19,10 +20,9 @@ const ANSWER_BYTES: usize = 2 << 20;
 
 /// Engine of an earlier copy, opened to be read. The copy's journal is not searched: it holds only the last changes
 /// that the copy took.
-#[derive(Debug)]
 pub struct EarlierCopy {
     /// Engine of the copy; `None` once it was found damaged.
-    engine: Option<RedbStore>,
+    engine: Option<Box<dyn Store>>,
 }
 
 impl EarlierCopy {
@@ -31,9 +31,9 @@ impl EarlierCopy {
     /// # Errors
     /// The folder holds no engine, or one that can't be read.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let path = folder.join(ENGINE);
-        let options = RedbOptions { cache_bytes: CACHE_BYTES, ..RedbOptions::default() };
-        let engine = guarded(|| RedbStore::open_unchanged(&path, &options))
+        let kind = EngineKind::found_in(folder).unwrap_or(EngineKind::Redb);
+        let path = folder.join(kind.file_name());
+        let engine = guarded(|| kind.open_unchanged(&path, folder, CACHE_BYTES))
             .unwrap_or_else(|what| Err(OpenError::EngineDamaged { path: path.clone(), what }))?;
         Ok(Self { engine: Some(engine) })
     }
@@ -69,6 +69,13 @@ impl EarlierCopy {
                 None
             }
         }
+    }
+}
+
+impl fmt::Debug for EarlierCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_read = self.engine.is_some();
+        f.debug_struct("EarlierCopy").field("is_read", &is_read).finish_non_exhaustive()
     }
 }
 

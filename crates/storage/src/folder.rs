@@ -5,7 +5,7 @@
 //! first commit on.
 //!
 //! ```text
-//! shard-N/records.redb       the engine's file
+//! shard-N/records.redb       the engine's file, or its folder `records.lsm`
 //! shard-N/records.fault      while it is not known whether the engine ends the process: see `fault_note.rs`
 //! shard-N/journal/           the journal
 //! shard-N.new/               while a damaged shard is set aside: what takes its place. It is complete once
@@ -23,22 +23,27 @@ use tracing::warn;
 
 use crate::datadir::NODE;
 use crate::disk::{make_directory, sync_directory};
+use crate::engine_kind::EngineKind;
 use crate::fault_note::FaultNote;
 use crate::life_mark::{self, MarkFound};
-use crate::redb_store::{Salvaged, salvage};
-use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes, mark};
+use crate::redb_store::Salvaged;
+use crate::{
+    Guarded, LsmOptions, LsmStore, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes,
+    mark,
+};
 
-/// The engine's file in a shard's folder.
-pub(crate) const ENGINE: &str = "records.redb";
-/// The journal's folder beside it.
+/// The journal's folder beside the engine's file.
 pub(crate) const JOURNAL: &str = "journal";
 const SET_ASIDE: &str = "set-aside";
+/// Memory for cached pages of an engine that is being filled, in bytes.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// Folder in which one shard keeps its files.
 #[derive(Debug, Clone)]
 pub struct ShardFolder {
     root: PathBuf,
     shard: u16,
+    engine: EngineKind,
 }
 
 /// Files of a shard that were set aside and are not used any more.
@@ -67,13 +72,18 @@ pub struct SetAside {
 
 impl ShardFolder {
     pub(crate) fn new(root: &Path, shard: u16) -> Self {
-        Self { root: root.into(), shard }
+        Self { root: root.into(), shard, engine: EngineKind::Redb }
     }
 
-    /// Returns the path of the engine's file.
+    /// Returns the same folder with an engine of this kind.
+    pub(crate) fn with_engine(self, engine: EngineKind) -> Self {
+        Self { engine, ..self }
+    }
+
+    /// Returns the path of the engine's file, or of its folder.
     #[must_use]
     pub fn engine_path(&self) -> PathBuf {
-        self.path().join(ENGINE)
+        self.path().join(self.engine.file_name())
     }
 
     /// Returns the path of the journal's directory.
@@ -124,7 +134,7 @@ impl ShardFolder {
         self.prepare()?;
         let next = self.next_path();
         make_directory(&next).map_err(io("making", &next))?;
-        let Salvaged { records, hints, damaged, .. } = self.salvage(&next.join(ENGINE))?;
+        let Salvaged { records, hints, damaged, .. } = self.salvage(&next)?;
         let (journal, moved) = (self.journal_dir(), next.join(JOURNAL));
         if exists(&journal)? {
             fs::rename(&journal, &moved).map_err(io("moving", &journal))?;
@@ -170,19 +180,34 @@ impl ShardFolder {
         lying.collect()
     }
 
-    fn salvage(&self, into: &Path) -> Result<Salvaged, OpenError> {
-        let options = RedbOptions { cache_bytes: 1 << 20, ..RedbOptions::default() };
-        let engine = Guarded::open(into, || RedbStore::open(into, &options))?;
+    /// Makes the engine of the shard in the folder `next`, with what can be read of the damaged one.
+    fn salvage(&self, next: &Path) -> Result<Salvaged, OpenError> {
+        let into = next.join(self.engine.file_name());
+        match self.engine {
+            EngineKind::Redb => {
+                let options = RedbOptions { cache_bytes: CACHE_BYTES, ..RedbOptions::default() };
+                let engine = Guarded::open(&into, || RedbStore::open(&into, &options))?;
+                self.salvage_into(&engine, next)
+            }
+            EngineKind::Lsm => {
+                let options = LsmOptions { cache_bytes: CACHE_BYTES, ..LsmOptions::default() };
+                let engine = Guarded::open(&into, || LsmStore::open(&into, &options))?;
+                self.salvage_into(&engine, next)
+            }
+        }
+    }
+
+    fn salvage_into(&self, engine: &dyn Store, next: &Path) -> Result<Salvaged, OpenError> {
         let lost = Writes { metadata: vec![mark::lost_past()], ..Writes::default() };
         engine.write(&lost)?;
         let damaged = self.engine_path();
         if !exists(&damaged)? {
             return Ok(Salvaged::default());
         }
-        let salvaged = read_out(&damaged, &engine)?;
+        let salvaged = read_out(self.engine, &damaged, next, engine)?;
         // The salvaged metadata may have said the contrary.
         engine.write(&lost)?;
-        if life_mark::in_engine(&engine)? == MarkFound::Nothing
+        if life_mark::in_engine(engine)? == MarkFound::Nothing
             && let MarkFound::Mark(mark) = self.journal_mark()
         {
             // Otherwise the shard would count as another one at the next start.
@@ -223,14 +248,19 @@ impl ShardFolder {
 }
 
 /// Copies what can be read of a damaged engine, unless an earlier attempt has ended a process.
-fn read_out(damaged: &Path, into: &dyn Store) -> Result<Salvaged, StoreError> {
+fn read_out(
+    kind: EngineKind,
+    damaged: &Path,
+    scratch: &Path,
+    into: &dyn Store,
+) -> Result<Salvaged, StoreError> {
     let note = Arc::new(FaultNote::of_reading_out(damaged));
     if let Some(what) = note.condemns() {
         warn!(path = %damaged.display(), what, "nothing of a damaged engine is read: others give it back");
         return Ok(Salvaged { failures: 1, ..Salvaged::default() });
     }
     note.begin();
-    let salvaged = note.during(|| salvage(damaged, into));
+    let salvaged = note.during(|| kind.salvage(damaged, scratch, into));
     note.clear();
     salvaged
 }

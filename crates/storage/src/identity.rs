@@ -31,7 +31,7 @@ pub struct Identity {
     pub node: NodeId,
     /// Number of shards that the directory is cut into.
     pub shards: u16,
-    /// Name of the engine in the configuration: `redb` or `memory`.
+    /// Name of the engine in the configuration: `redb`, `lsm` or `memory`.
     pub engine: String,
     /// Number of partitions in the cluster, Q.
     pub partitions: PartitionCount,
@@ -91,6 +91,11 @@ impl NodeFile {
         let mut stopped = Self { clean: true, ..self.clone() };
         stopped.past.close_shards(self.generation);
         stopped
+    }
+
+    /// Returns the name of the engine that the directory was made for.
+    pub(crate) fn engine(&self) -> &str {
+        &self.engine
     }
 
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, OpenError> {

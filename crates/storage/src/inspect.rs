@@ -12,9 +12,10 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, Key, PlacedKey, Record};
 
 use crate::disk::Directory;
-use crate::folder::{ENGINE, JOURNAL};
+use crate::engine_kind::EngineKind;
+use crate::folder::JOURNAL;
 use crate::journal::{self, Sink, replay};
-use crate::redb_store::{Salvaged, salvage};
+use crate::redb_store::Salvaged;
 use crate::{OpenError, RangeQuery, RedbOptions, RedbStore, Store, StoreError};
 
 /// Largest number of partitions in any cluster.
@@ -26,7 +27,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Returns the folders of shards at `path`: `path` itself, or those in it, sorted.
 #[must_use]
 pub fn shard_folders(path: &Path) -> Vec<PathBuf> {
-    let is_shard = |path: &Path| path.join(ENGINE).exists() || path.join(JOURNAL).exists();
+    let is_shard =
+        |path: &Path| EngineKind::found_in(path).is_some() || path.join(JOURNAL).exists();
     if is_shard(path) {
         return vec![path.into()];
     }
@@ -92,16 +94,18 @@ pub fn inspect(
     scratch: &Path,
     take: &mut dyn FnMut(InspectedKey),
 ) -> Result<Inspected, OpenError> {
-    let (engine_path, journal_path) = (folder.join(ENGINE), folder.join(JOURNAL));
-    if !engine_path.exists() && !journal_path.exists() {
+    let (kind, journal_path) = (EngineKind::found_in(folder), folder.join(JOURNAL));
+    if kind.is_none() && !journal_path.exists() {
         let source = io::Error::new(io::ErrorKind::NotFound, "no shard is in it");
         return Err(OpenError::io("looking into", folder, source));
     }
     let copy = Scratch::below(scratch)?;
     let engine: Arc<dyn Store> =
-        Arc::new(RedbStore::open(&copy.0.join(ENGINE), &RedbOptions::default())?);
-    let salvaged =
-        if engine_path.exists() { salvage(&engine_path, &*engine)? } else { Salvaged::default() };
+        Arc::new(RedbStore::open(&copy.0.join("copy.redb"), &RedbOptions::default())?);
+    let salvaged = match kind {
+        Some(kind) => kind.salvage(&folder.join(kind.file_name()), &copy.0, &*engine)?,
+        None => Salvaged::default(),
+    };
     let mut inspected = Inspected {
         damaged: salvaged.damaged,
         unreadable: salvaged.failures,

@@ -123,7 +123,8 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
 
 #[test]
 fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
-    every_engine(|store| {
+    for engine in Engine::all(&Machine::new(1)) {
+        let store = engine.open().unwrap();
         let batch: Vec<_> = (1..11).map(|i| (key_at(i.into(), "k"), record(i, 1, 100))).collect();
         put(&*store, &batch).unwrap();
         // A bucket of which there are many records past these: those of one with few are not looked for among others.
@@ -138,6 +139,9 @@ fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
         let length_bytes = batch[0].1.record.bytes().len();
         assert!(length_bytes < LARGE_BYTES);
         for bucket in ["b", "other"] {
+            if bucket == "other" && !engine.reads_values_of_others() {
+                continue;
+            }
             let query = RangeQuery {
                 bucket: Some(bucket.into()),
                 limit_examined_bytes: 5 * length_bytes / 2,
@@ -147,7 +151,7 @@ fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
             assert_eq!(page.until.as_ref(), Some(&batch[2].0), "{bucket}");
             assert_eq!(page.records.len(), if bucket == "b" { 3 } else { 0 });
         }
-    });
+    }
 }
 
 #[test]
@@ -397,7 +401,8 @@ fn a_merged_batch_survives_a_power_cut_where_the_engine_survives_a_restart() {
         let metadata = vec![("name".into(), Some(b"value".to_vec()))];
         store.write(&Writes { metadata, ..Writes::default() }).unwrap();
         put_hints(&*store, &[hint(3, 5, "a")]);
-        let again = engine.after(Crash::Power, &Machine::new(2)).open().unwrap();
+        let after = engine.after(Crash::Power, &Machine::new(2));
+        let again = after.open().unwrap();
         let survives = engine.survives_restart();
         assert_eq!(again.load(&key("a")).unwrap().is_some(), survives);
         assert_eq!(again.metadata("name").unwrap().is_some(), survives);

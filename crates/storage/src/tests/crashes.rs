@@ -192,6 +192,20 @@ proptest! {
     }
 }
 
+proptest! {
+    // Each case opens folders on a real disk.
+    #![proptest_config(proptest::test_runner::Config {
+        cases: 12, failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn every_synced_write_survives_over_an_engine_of_sorted_tables(
+        puts in puts(), seed in any::<u64>(), moment in 0.0..1.0,
+    ) {
+        survives(|_| Engine::lsm(), &puts, seed, moment, Crash::Power);
+    }
+}
+
 #[test]
 fn an_engine_that_does_not_survive_a_restart_starts_with_what_the_journal_holds() {
     let machine = Machine::new(1);

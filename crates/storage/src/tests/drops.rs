@@ -89,16 +89,18 @@ fn a_dropped_partition_is_gone_at_once_and_its_neighbours_stay() {
 
 #[test]
 fn a_sweep_takes_off_no_more_than_it_was_told_and_ends() {
-    let store = Engine::redb(&Machine::new(1)).open().unwrap();
-    let mut contents = fill(&*store, 20);
-    drop_one(&*store, &mut contents, 7);
-    drop_one(&*store, &mut contents, 8);
-    assert_eq!(store.record_count().unwrap(), 80);
-    for left in [73, 66, 60, 53, 46, 40] {
-        assert!(store.sweep(7).unwrap());
-        assert_eq!(store.record_count().unwrap(), left);
+    for engine in [Engine::redb(&Machine::new(1)), Engine::lsm()] {
+        let store = engine.open().unwrap();
+        let mut contents = fill(&*store, 20);
+        drop_one(&*store, &mut contents, 7);
+        drop_one(&*store, &mut contents, 8);
+        assert_eq!(store.record_count().unwrap(), 80);
+        for left in [73, 66, 60, 53, 46, 40] {
+            assert!(store.sweep(7).unwrap());
+            assert_eq!(store.record_count().unwrap(), left);
+        }
+        assert!(!store.sweep(7).unwrap());
     }
-    assert!(!store.sweep(7).unwrap());
 }
 
 #[test]

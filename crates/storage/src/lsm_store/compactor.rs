@@ -1,0 +1,94 @@
+//! Thread that merges tables and takes off values that nobody needs any more.
+//!
+//! Invariant: it works in steps, each of which may be cut short, and rests between them. What goes wrong here is damage
+//! that the engine's next call reports, or a trouble that is logged; never a panic of the process.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::StoreError;
+use crate::guarded::guarded;
+
+use super::engine::{Engine, HURRY_RUNS};
+use super::garbage::Garbage;
+
+const DOING: &str = "merging the engine's tables";
+/// Time after which what failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Handle of the thread.
+pub(super) struct Compactor {
+    thread: JoinHandle<()>,
+}
+
+impl Compactor {
+    pub(super) fn start(engine: &Arc<Engine>) -> io::Result<Self> {
+        let engine = Arc::clone(engine);
+        // The last process may have left something to merge.
+        engine.pace.wake();
+        let thread = thread::Builder::new().name("compactor".into()).spawn(move || {
+            engine.pace.begin();
+            run(&engine);
+            engine.pace.end();
+        })?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for the thread, which was told to stop.
+    pub(super) fn join(self) {
+        let _ = self.thread.join();
+    }
+}
+
+fn run(engine: &Engine) {
+    let mut garbage = Garbage::default();
+    while engine.pace.wait() {
+        loop {
+            let began = Instant::now();
+            match guarded(|| step(engine, &mut garbage)) {
+                Ok(Ok(true)) => engine.pace.rest_after(began),
+                Ok(Ok(false)) => break,
+                Ok(Err(failure)) => {
+                    if engine.pace.is_stopped() || !failed(engine, &failure) {
+                        return;
+                    }
+                    engine.pace.rest(RETRY);
+                }
+                Err(what) => {
+                    let _ = engine.damage.set(StoreError::EngineDamaged { doing: DOING, what });
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Takes one step. Returns false if nothing is left to do.
+fn step(engine: &Engine, garbage: &mut Garbage) -> Result<bool, StoreError> {
+    if engine.pace.is_stopped() {
+        return Ok(false);
+    }
+    let changed = engine.with(DOING, |opened| {
+        let changed = opened.compact()?;
+        engine.pace.hurry(opened.waiting_runs() > HURRY_RUNS);
+        Ok(changed)
+    })?;
+    let more = changed || garbage.step(engine)?;
+    engine.compactions.works();
+    Ok(more)
+}
+
+/// Notes what went wrong. Returns false if that ends the thread.
+fn failed(engine: &Engine, failure: &StoreError) -> bool {
+    if failure.is_damage() {
+        return false;
+    }
+    if !engine.pace.was_cut_short() {
+        engine.compactions.happened(failure);
+        // What was written of the merge goes when the tree is opened.
+        engine.close();
+    }
+    true
+}

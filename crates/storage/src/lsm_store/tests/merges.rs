@@ -1,0 +1,115 @@
+//! Merges and values that nobody needs: the room that they take, readers beside them, and their end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::open;
+use crate::fixtures::{everything_of, key_at, put, record};
+use crate::tests::memory_folder;
+use crate::{LsmStore, RangeQuery, Store};
+
+/// Time that is longer than any of this takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const KEYS: u64 = 200;
+const VALUE_BYTES: usize = 4_000;
+
+fn write_round(store: &LsmStore, round: u64) {
+    let batch: Vec<_> = (0..KEYS)
+        .map(|number| (key_at(number.into(), "k"), record(round, 1, VALUE_BYTES)))
+        .collect();
+    put(store, &batch).unwrap();
+}
+
+/// Waits until the files take no more than `bytes`.
+fn shrinks_to(store: &LsmStore, bytes: u64) -> bool {
+    store.engine.pace.wake();
+    store.engine.pace.wait_for(PATIENCE, || store.size_bytes().unwrap() <= bytes)
+}
+
+#[test]
+fn what_was_overwritten_takes_no_more_room_than_what_was_not() {
+    let folder = memory_folder();
+    let store = open(&folder.path().join("records.lsm"));
+    for round in 1..=40 {
+        write_round(&store, round);
+    }
+    let live = KEYS * (VALUE_BYTES as u64 + 100);
+    assert!(shrinks_to(&store, 2 * live + (128 << 10)), "{} B", store.size_bytes().unwrap());
+    for number in 0..KEYS {
+        let key = key_at(number.into(), "k");
+        assert_eq!(store.load(&key).unwrap(), Some(record(40, 1, VALUE_BYTES)));
+    }
+}
+
+#[test]
+fn values_that_are_left_over_in_every_file_are_written_again() {
+    let folder = memory_folder();
+    let path = folder.path().join("records.lsm");
+    let store = open(&path);
+    // Each file keeps one value of its own that stays, and 49 of a key that all have.
+    for round in 1..=60_u64 {
+        let mut batch: Vec<_> =
+            (0..49).map(|number| (key_at(number, "k"), record(round, 1, VALUE_BYTES))).collect();
+        batch.push((key_at(1_000 + u128::from(round), "k"), record(round, 1, VALUE_BYTES)));
+        put(&store, &batch).unwrap();
+    }
+    let live = (49 + 60) * (VALUE_BYTES as u64 + 100);
+    assert!(shrinks_to(&store, 2 * live + (128 << 10)), "{} B", store.size_bytes().unwrap());
+    drop(store);
+    let store = open(&path);
+    for round in 1..=60_u64 {
+        let key = key_at(1_000 + u128::from(round), "k");
+        assert_eq!(store.load(&key).unwrap(), Some(record(round, 1, VALUE_BYTES)));
+    }
+    assert_eq!(store.record_count().unwrap(), 49 + 60);
+}
+
+#[test]
+fn who_reads_beside_merges_sees_every_key_and_none_that_is_older_than_what_was_written() {
+    let folder = memory_folder();
+    let store = Arc::new(open(&folder.path().join("records.lsm")));
+    write_round(&store, 1);
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..2_u64)
+        .map(|reader| {
+            let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+            thread::spawn(move || {
+                let mut seen = vec![0; KEYS as usize];
+                let mut number = reader;
+                while !done.load(Ordering::Relaxed) {
+                    number = (number + 7) % KEYS;
+                    let loaded = store.load(&key_at(number.into(), "k")).unwrap().unwrap();
+                    let actor = loaded.record.decode().unwrap().clock().entries()[0].actor.0;
+                    assert!(actor >= seen[number as usize], "an older one came back");
+                    seen[number as usize] = actor;
+                    if number == reader {
+                        let all = RangeQuery { limit_bytes: usize::MAX, ..everything_of(0) };
+                        assert_eq!(store.range(&all).unwrap().records.len(), KEYS as usize);
+                    }
+                }
+            })
+        })
+        .collect();
+    for round in 2..=60 {
+        write_round(&store, round);
+    }
+    done.store(true, Ordering::Relaxed);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+#[test]
+fn an_engine_that_merges_closes_at_once() {
+    let folder = memory_folder();
+    let path = folder.path().join("records.lsm");
+    for round in 1..=5 {
+        let store = open(&path);
+        for _ in 0..12 {
+            write_round(&store, round);
+        }
+        let began = Instant::now();
+        drop(store);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
