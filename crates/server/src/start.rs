@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use crate::clock::{AgreedClock, Clock};
-use crate::config::{Config, Engine, Place};
+use crate::config::{Config, Place};
 use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
@@ -241,7 +241,7 @@ fn tuning(config: &Config, shards: u16) -> Tuning {
 /// said.
 fn begin_life(config: &Config, dir: &mut DataDir, shards: &mut [OpenShard], clock: Clock) -> Ticks {
     stores::mark(dir, shards);
-    let file = (config.engine == Engine::Redb).then(|| dir.progress_file());
+    let file = config.engine.keeps_records().then(|| dir.progress_file());
     let ticks = Ticks::new(file, clock, config.limits.message_life);
     for (index, shard) in shards.iter().enumerate() {
         if let Ok(storage) = &shard.storage {

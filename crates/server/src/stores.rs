@@ -12,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
-    DataDir, Filtered, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError,
-    Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions,
-    ShardProgress, Store, life_in_engine,
+    DataDir, Filtered, Guarded, Identity, LifeMark, LsmOptions, LsmStore, LyingAside, MarkFound,
+    MemoryStore, OpenError, Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder,
+    ShardIdentity, ShardOptions, ShardProgress, Store, life_in_engine,
 };
 use tracing::{info, warn};
 
@@ -158,6 +158,12 @@ impl ShardSource {
                 let open = || RedbStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }
+            Engine::Lsm => {
+                let path = self.folder.engine_path();
+                let options = LsmOptions { cache_bytes: self.cache_bytes, ..LsmOptions::default() };
+                let open = || LsmStore::open(&path, &options).map(Filtered::over);
+                Arc::new(Guarded::open(&path, open)?)
+            }
             Engine::Memory => Arc::new(MemoryStore::new()),
         })
     }
@@ -295,7 +301,7 @@ fn open_shard(
         options,
         cache_bytes: share(config.storage.cache_bytes),
         folder,
-        mark: (config.engine == Engine::Redb).then(|| dir.life_mark()),
+        mark: config.engine.keeps_records().then(|| dir.life_mark()),
         completions: inbox.clone(),
     };
     let mut storage = source.open_expected(dir);

@@ -18,6 +18,8 @@ use super::process::Recorded;
 pub(crate) enum Engine {
     /// redb, which keeps records on disk.
     Redb,
+    /// Sorted tables, which keep records on disk as well.
+    Lsm,
     /// Memory: a stopped node forgets its records.
     Memory,
 }
@@ -27,6 +29,7 @@ impl Engine {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            Self::Lsm => "lsm",
             Self::Memory => "memory",
         }
     }

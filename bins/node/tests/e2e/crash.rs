@@ -15,13 +15,17 @@ const PUTS_STEP: usize = 137;
 
 #[test]
 fn every_acknowledged_key_survives_when_all_nodes_are_killed_during_a_load() {
+    survives_kills(&mut Cluster::start());
+}
+
+/// Kills all nodes in the middle of a load, several times, and asserts that each acknowledged key is there afterwards.
+pub(crate) fn survives_kills(cluster: &mut Cluster) {
     let rounds = env::var("JEDLIK_CRASH_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
-    let mut cluster = Cluster::start();
     let words = words::all();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut acked = BTreeSet::new();
     for round in 0..rounds {
-        let fresh = acknowledged_before_the_crash(&mut cluster, &words, round);
+        let fresh = acknowledged_before_the_crash(cluster, &words, round);
         acked.extend(fresh);
         for index in 0..3 {
             cluster.restart(index);

@@ -73,6 +73,7 @@ mod seeds;
 mod sessions;
 mod siblings;
 mod signals;
+mod sorted_tables;
 mod steady;
 mod still;
 mod strace;

@@ -218,7 +218,8 @@ pub(crate) fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
     }
 }
 
-fn said_of_storage(cluster: &Cluster) -> Vec<String> {
+/// Returns the findings of a diagnosis.
+pub(crate) fn said_of_storage(cluster: &Cluster) -> Vec<String> {
     let said: Value = cluster.ask(0, "doctor --json").json();
     let findings = said["findings"].as_array().unwrap().iter();
     findings.map(|finding| finding["what"].as_str().unwrap().to_owned()).collect()

@@ -50,7 +50,9 @@ impl Check {
             text(setting).filter(|zone| (1..=64).contains(&zone.len())).map(str::to_owned)
         });
         let weight = self.number("weight", 1..=1000);
-        let engine = self.choice("engine", &[("redb", Engine::Redb), ("memory", Engine::Memory)]);
+        let engines =
+            [Engine::Redb, Engine::Lsm, Engine::Memory].map(|engine| (engine.name(), engine));
+        let engine = self.choice("engine", &engines);
         let shards = if self.settings.by_name.contains_key("shards") {
             self.number("shards", 1..=64)
         } else {

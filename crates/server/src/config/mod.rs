@@ -26,6 +26,8 @@ pub use source::{CONFIG_VARIABLE, Setting, Settings, Snapshot, Source};
 pub enum Engine {
     /// Engine that keeps records in redb files.
     Redb,
+    /// Engine that keeps records in folders of sorted tables.
+    Lsm,
     /// Engine that keeps records in memory, for tests and caches; a start finds only what the journal still has.
     Memory,
 }
@@ -36,8 +38,15 @@ impl Engine {
     pub fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            Self::Lsm => "lsm",
             Self::Memory => "memory",
         }
+    }
+
+    /// Whether a start finds what the engine held.
+    #[must_use]
+    pub fn keeps_records(self) -> bool {
+        self != Self::Memory
     }
 }
 

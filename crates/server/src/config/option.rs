@@ -88,7 +88,7 @@ pub const OPTIONS: [ConfigOption; 33] = [
         "a whole number from 1 to 1000",
         "This node's share of the data relative to the others'",
     ),
-    option("engine", Some("redb"), "redb or memory", "What holds the records"),
+    option("engine", Some("redb"), "redb, lsm or memory", "What holds the records"),
     option(
         "shards",
         None,

@@ -111,7 +111,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "node.toml:1: weight can't be \"a TOML float\": it takes a whole number \
              from 1 to 1000",
     ),
-    ("engine = \"fjall\"", "node.toml:1: engine can't be \"fjall\": it takes redb or memory"),
+    ("engine = \"fjall\"", "node.toml:1: engine can't be \"fjall\": it takes redb, lsm or memory"),
     ("shards = 65", "node.toml:1: shards can't be \"65\": it takes a whole number from 1 to 64"),
     (
         "partitions = 100",

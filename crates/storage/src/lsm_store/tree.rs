@@ -245,14 +245,18 @@ impl Opened {
     /// Adds a batch of rows.
     pub(super) fn ingest(&self, rows: Rows) -> Result<(), Failure> {
         let mut ingestion = self.tree.ingestion()?;
+        let lies_apart = |value: &Vec<u8>| value.len() >= APART_BYTES as usize;
+        let makes_files = rows.iter().any(|(_, value)| value.as_ref().is_some_and(lies_apart));
         for (key, value) in rows {
             match value {
                 Some(value) => ingestion.write(key, value)?,
                 None => ingestion.write_tombstone(key)?,
             }
         }
-        // The files of values have their names by now, and the list that names them is still to be written.
-        sync_directory(&self.path.join(VALUES))?;
+        if makes_files {
+            // They have their names by now, and the list that names them is still to be written.
+            sync_directory(&self.path.join(VALUES))?;
+        }
         ingestion.finish()?;
         self.forget_versions();
         Ok(())

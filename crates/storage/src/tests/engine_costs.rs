@@ -6,6 +6,8 @@
 
 use std::env;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jedlik_hashing::PartitionCount;
@@ -107,6 +109,28 @@ fn list(store: &dyn Store) -> (usize, Duration) {
     (found, began.elapsed())
 }
 
+/// Writes `some` once more, and loads them one at a time meanwhile. Returns how long the 99th percentile of loads took,
+/// and the longest.
+fn beside(store: &dyn Store, some: &[usize]) -> (Duration, Duration) {
+    let done = AtomicBool::new(false);
+    let mut took = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut took = Vec::new();
+            for number in some.iter().cycle().take_while(|_| !done.load(Ordering::Relaxed)) {
+                let began = Instant::now();
+                assert!(store.load(&placed(*number)).unwrap().is_some());
+                took.push(began.elapsed());
+            }
+            took
+        });
+        write(store, some, 6);
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap()
+    });
+    took.sort();
+    (took[took.len() * 99 / 100], took[took.len() - 1])
+}
+
 fn measure(name: &str, store: &dyn Store, records: usize) {
     // In an order of no meaning, as keys come.
     let numbers: Vec<usize> = (0..records).map(|at| at * 7_919 % records).collect();
@@ -126,6 +150,7 @@ fn measure(name: &str, store: &dyn Store, records: usize) {
         write(store, &some, actor);
     }
     println!("  {} three times: {}", some.len(), before.since());
+    println!("  loads beside writes: {:?}", beside(store, &some));
     println!("  {} MB on disk", megabytes(store.size_bytes().unwrap()));
     let settled = Instant::now() + Duration::from_secs(20);
     while Instant::now() < settled {

@@ -111,5 +111,11 @@ fn an_engine_that_merges_closes_at_once() {
         let began = Instant::now();
         drop(store);
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        // A merge that was cut short has changed nothing.
+        let store = open(&path);
+        for number in 0..KEYS {
+            let loaded = store.load(&key_at(number.into(), "k")).unwrap();
+            assert_eq!(loaded, Some(record(round, 1, VALUE_BYTES)));
+        }
     }
 }

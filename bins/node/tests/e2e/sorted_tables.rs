@@ -1,0 +1,58 @@
+//! Clusters whose engines are folders of sorted tables: kills of all nodes at once, and tables that rot.
+
+use std::fs;
+
+use jedlik_protocol::Key;
+
+use crate::cluster::{Cluster, wait_until};
+use crate::crash::survives_kills;
+use crate::node::Node;
+use crate::observer::{Observer, key};
+use crate::requests::{fill, w};
+use crate::rot::{VALUE_BYTES, all_there, said_of_storage};
+
+fn sorted(node: &mut Node) {
+    node.options = vec!["--engine=lsm".into(), "--shards=2".into()];
+}
+
+#[test]
+fn every_acknowledged_key_survives_in_sorted_tables_when_all_nodes_are_killed_during_a_load() {
+    let mut cluster = Cluster::start_with(|node| {
+        sorted(node);
+        // So small that buffers are moved into the engine all the time.
+        node.options.push("--storage-buffer-bytes=2097152".into());
+    });
+    survives_kills(&mut cluster);
+    let tables =
+        cluster.nodes[0].data_files(|path| path.to_string_lossy().contains("/records.lsm/tables/"));
+    assert!(!tables.is_empty(), "the engine is what was asked for");
+}
+
+#[test]
+fn flipped_bits_in_sorted_tables_cost_their_shard_which_is_refilled_and_no_node() {
+    let mut cluster = Cluster::start_with(sorted);
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> = (0..600).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
+    assert!(cluster.nodes[1].stop().success(), "a clean stop");
+    let tables = cluster.nodes[1]
+        .data_files(|path| path.to_string_lossy().contains("shard-0/records.lsm/tables/"));
+    for table in &tables {
+        let mut bytes = fs::read(table).unwrap();
+        // All of its blocks of rows.
+        let half = bytes.len() / 2;
+        bytes[..half].iter_mut().step_by(64).for_each(|byte| *byte ^= 4);
+        fs::write(table, bytes).unwrap();
+    }
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    all_there(&cluster, &observer, &keys);
+    wait_until("both shards serve", || observer.counter("shards_serving").get(&1) == Some(&2));
+    observer.wait_until_settled(&keys);
+    all_there(&cluster, &observer, &keys);
+    let said = said_of_storage(&cluster);
+    assert!(said.iter().any(|what| what.contains("shard 0 of n2")), "{said:?}");
+    assert!(!said.iter().any(|what| what.contains("shard 1 of n2")), "{said:?}");
+    assert_eq!(cluster.nodes[1].data_files(|path| path.ends_with("README.txt")).len(), 1);
+}
