@@ -62,7 +62,7 @@ enum Task {
     Sim(Simulation),
     /// Run real nodes with load, faults and changes of the membership: `--minutes 3 --seed 7`; --help says more.
     Chaos(Chaos),
-    /// Give storage engines one random history and compare them: `--engines redb,memory --minutes 1`; --help says more.
+    /// Give storage engines one random history and compare them: `--engines redb,lsm --minutes 1`; --help says more.
     Soak(Soak),
     /// Count the instructions of each microbenchmark, or of those whose names match the filter: `instructions merkle`.
     Instructions {

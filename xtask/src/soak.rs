@@ -12,7 +12,18 @@ use crate::workspace::{Profile, Workspace};
 
 const NAME: &str = "jedlik-soak";
 /// Arguments of the run in CI: the same history each time, of a few hundred thousand records.
-const CI: [&str; 8] = ["--steps", "1500", "--seed", "14", "--keys", "50000", "--minutes", "10"];
+const CI: [&str; 10] = [
+    "--engines",
+    "redb,lsm",
+    "--steps",
+    "1500",
+    "--seed",
+    "14",
+    "--keys",
+    "50000",
+    "--minutes",
+    "10",
+];
 
 /// Arguments of a run of engines under one random history.
 #[derive(Debug, clap::Args)]

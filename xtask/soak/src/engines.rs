@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use jedlik_storage::{Filtered, MemoryStore, RedbOptions, RedbStore, Store};
+use jedlik_storage::{Filtered, LsmOptions, LsmStore, MemoryStore, RedbOptions, RedbStore, Store};
 
 /// Kind of an engine, by its name in a node's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// Records in redb files, as in a node: with the filters of absent keys.
     Redb,
+    /// Records in sorted tables, as in a node: with the filters of absent keys.
+    Lsm,
     /// Records in sorted maps in memory, of which nothing is kept.
     Memory,
 }
@@ -21,6 +23,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            Self::Lsm => "lsm",
             Self::Memory => "memory",
         }
     }
@@ -45,6 +48,9 @@ impl Engine {
     fn open_store(&mut self) -> anyhow::Result<()> {
         let opened: anyhow::Result<Arc<dyn Store>> = match self.kind {
             Kind::Redb => RedbStore::open(&self.path, &RedbOptions::default())
+                .map(|store| -> Arc<dyn Store> { Arc::new(Filtered::over(store)) })
+                .map_err(Into::into),
+            Kind::Lsm => LsmStore::open(&self.path, &LsmOptions::default())
                 .map(|store| -> Arc<dyn Store> { Arc::new(Filtered::over(store)) })
                 .map_err(Into::into),
             Kind::Memory => Ok(Arc::new(MemoryStore::new())),

@@ -31,12 +31,12 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask soak",
-    after_help = "Examples:\n  cargo xtask soak --engines redb,memory --minutes 1\n  \
-                  cargo xtask soak --engines redb,memory --seed 7 --steps 20000 --keys 1000000"
+    after_help = "Examples:\n  cargo xtask soak --engines redb,lsm --minutes 1\n  \
+                  cargo xtask soak --engines redb,lsm,memory --seed 7 --steps 20000 --keys 1000000"
 )]
 struct Arguments {
     /// Engines that are compared, two or more.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "redb,memory")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "redb,lsm")]
     engines: Vec<Kind>,
     /// Time after which the run ends.
     #[arg(long, default_value_t = 1.0)]
@@ -66,10 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        arguments.engines.len() > 1,
-        "--engines takes two or more, such as redb,memory"
-    );
+    anyhow::ensure!(arguments.engines.len() > 1, "--engines takes two or more, such as redb,lsm");
     anyhow::ensure!(arguments.keys >= 1_000, "--keys takes at least 1000");
     let temporary = tempfile::tempdir().context("can't make a folder for the engines' files")?;
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());

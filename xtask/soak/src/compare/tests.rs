@@ -9,7 +9,7 @@ use crate::history::History;
 const KEYS: u32 = 2_000;
 
 fn engines(dir: &Path) -> Vec<Engine> {
-    let kinds = [Kind::Redb, Kind::Memory].into_iter().enumerate();
+    let kinds = [Kind::Redb, Kind::Lsm, Kind::Memory].into_iter().enumerate();
     kinds.map(|(place, kind)| Engine::open(kind, place, dir).unwrap()).collect()
 }
 
