@@ -11,6 +11,7 @@ mod dump;
 mod entry;
 mod exit;
 mod get;
+mod interrupt;
 mod keys;
 mod load;
 mod names;
@@ -56,6 +57,7 @@ Exit codes:
   1  the key is absent
   2  a wrong argument, profile, certificate or input
   3  unavailable, timed out, or failed in part
+  130 and 143: load or bench was ended by SIGINT (Ctrl-C) or SIGTERM, and has said how far it came
 
 The profile, a TOML file with seeds, ca, cert and key, is looked for in this order: --profile,
 $JEDLIK_PROFILE, .jedlik/profile.toml here or in a folder above, ~/.config/jedlik/profile.toml.

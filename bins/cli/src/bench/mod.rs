@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::Bucket;
+use indicatif::ProgressBar;
+use jedlik_client::{Bucket, Client};
 
 use crate::bench::cost::Cost;
 use crate::bench::record::Record;
@@ -21,7 +22,8 @@ use crate::bench::report::Report;
 use crate::bench::workload::{Mix, Worker, Workload};
 use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs, WriteArgs};
 use crate::exit::{Exit, Usage};
-use crate::{output, parse};
+use crate::interrupt::Signals;
+use crate::{output, parse, progress};
 
 /// Drive a mix of requests and measure it
 ///
@@ -91,25 +93,55 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
         record: Mutex::new(None),
         stop: AtomicBool::new(false),
     });
+    let mut signals = Signals::new()?;
     if args.preload {
-        preload(&run, args.clients).await?;
+        let bar = progress::bar(Some(run.workload.keys()), "keys preloaded");
+        let ended = tokio::select! {
+            done = preload(&run, args.clients, &bar) => done.map(|()| None)?,
+            exit = signals.received() => Some(exit),
+        };
+        // A bar that is finished has come to its end.
+        let keys = bar.position();
+        bar.finish_and_clear();
+        if let Some(exit) = ended {
+            output::say(&format_args!("jedlik: interrupted after {keys} keys were preloaded"));
+            return Ok(exit);
+        }
     }
     let workers: Vec<_> = (0..args.clients)
         .map(|index| tokio::spawn(Worker::new(run.clone(), index.into()).drive()))
         .collect();
-    tokio::time::sleep(args.warmup).await;
-    let before = Cost::now(&client).await?;
-    let started = Instant::now();
-    *lock(&run.record) = Some(Record::new(started));
-    tokio::time::sleep(args.seconds).await;
-    let record = lock(&run.record).take();
-    let took = started.elapsed();
-    let after = Cost::now(&client).await?;
+    if let Some(exit) = pause(args.warmup, &mut signals).await {
+        output::say(&"jedlik: interrupted before anything was measured");
+        return Ok(exit);
+    }
+    let exit = measure(&client, &run, &args, &mut signals).await?;
     run.stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.await.context("a client failed")?;
     }
+    Ok(exit)
+}
+
+/// Measures the workers, and prints the report: of the whole time, or of the part until a signal.
+async fn measure(
+    client: &Client,
+    run: &Run,
+    args: &BenchArgs,
+    signals: &mut Signals,
+) -> anyhow::Result<Exit> {
+    let before = Cost::now(client).await?;
+    let started = Instant::now();
+    *lock(&run.record) = Some(Record::new(started));
+    let interrupted = pause(args.seconds, signals).await;
+    let record = lock(&run.record).take();
+    let took = started.elapsed();
+    let after = Cost::now(client).await?;
     let record = record.context("the record was lost")?;
+    if let Some(exit) = interrupted.filter(|_| record.is_empty()) {
+        output::say(&"jedlik: interrupted before anything was measured");
+        return Ok(exit);
+    }
     if record.is_empty() {
         let text = format!(
             "nothing was measured: no request began and ended within {took:?}; measure for longer with --seconds, \
@@ -117,18 +149,30 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
         );
         return Err(contradiction(&text));
     }
-    let report = Report { args: &args, took, record: &record, cost: after.since(&before) };
+    let report = Report { args, took, record: &record, cost: after.since(&before) };
     if args.json {
         output::line(&report.json())?;
     } else {
         output::line(&report.to_string().trim_end())?;
     }
+    if let Some(exit) = interrupted {
+        let seconds = took.as_secs_f64();
+        output::say(&format_args!("jedlik: interrupted: the report is of {seconds:.1} s"));
+        return Ok(exit);
+    }
     Ok(if record.errors().is_empty() { Exit::Done } else { Exit::Unavailable })
 }
 
+/// Waits for this long, or until a signal comes.
+async fn pause(time: Duration, signals: &mut Signals) -> Option<Exit> {
+    tokio::select! {
+        () = tokio::time::sleep(time) => None,
+        exit = signals.received() => Some(exit),
+    }
+}
+
 /// Writes every key of the key space, replacing its siblings.
-async fn preload(run: &Arc<Run>, clients: u16) -> anyhow::Result<()> {
-    let bar = crate::progress::bar(Some(run.workload.keys()), "keys preloaded");
+async fn preload(run: &Arc<Run>, clients: u16, bar: &ProgressBar) -> anyhow::Result<()> {
     let mut workers = Vec::new();
     for index in 0..u64::from(clients) {
         let (run, bar) = (run.clone(), bar.clone());
@@ -145,7 +189,6 @@ async fn preload(run: &Arc<Run>, clients: u16) -> anyhow::Result<()> {
     for worker in workers {
         worker.await.context("a client failed")?.context("the preload failed")?;
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

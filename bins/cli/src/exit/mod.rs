@@ -24,6 +24,10 @@ pub(crate) enum Exit {
     Usage,
     /// The cluster is unavailable, the time is up, or a part of the work failed.
     Unavailable,
+    /// Ctrl-C, or SIGINT in another way, ended the command.
+    Interrupted,
+    /// SIGTERM ended the command.
+    Terminated,
 }
 
 impl Exit {
@@ -33,6 +37,9 @@ impl Exit {
             Self::Absent => 1,
             Self::Usage => 2,
             Self::Unavailable => 3,
+            // As shells count: 128 and the signal's number.
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 

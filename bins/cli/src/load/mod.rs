@@ -16,10 +16,12 @@ use clap::Args;
 use jedlik_client::{Bucket, Client, GetOptions, PutOptions};
 use jedlik_protocol::escape::Escaped;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
 use crate::entry::{DumpLine, Entry, FORM};
 use crate::exit::{Exit, Usage};
+use crate::interrupt::Signals;
 use crate::load::lines::{Format, NumberedLine};
 use crate::load::tally::Tally;
 use crate::names::EscapeArgs;
@@ -150,19 +152,40 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
         tally: Tally::new(acked, bar),
     });
     let started = Instant::now();
-    prepare(&job).await?;
-    let workers: Vec<_> = (0..args.concurrency).map(|_| tokio::spawn(work(job.clone()))).collect();
+    let mut signals = Signals::new()?;
+    let ended = tokio::select! {
+        done = load(&job, args.concurrency, reading) => done.map(|()| None)?,
+        exit = signals.received() => Some(exit),
+    };
+    finish(&job.tally, started.elapsed(), ended, args.json)
+}
+
+/// Loads everything, with this many workers.
+async fn load(
+    job: &Arc<Job>,
+    concurrency: u16,
+    reading: JoinHandle<anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    prepare(job).await?;
+    let workers: Vec<_> = (0..concurrency).map(|_| tokio::spawn(work(job.clone()))).collect();
     for worker in workers {
         worker.await.context("a worker failed")??;
     }
     job.lines.lock().await.close();
-    reading.await.context("the reader failed")??;
-    finish(&job.tally, started.elapsed(), args.json)
+    reading.await.context("the reader failed")?
 }
 
-fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
+/// Says how the load ended: by itself, or as `interrupted` by a signal.
+fn finish(
+    tally: &Tally,
+    took: Duration,
+    interrupted: Option<Exit>,
+    json: bool,
+) -> anyhow::Result<Exit> {
     let summary = tally.finish(took);
-    if let Some(doubt) = summary.doubt() {
+    if interrupted.is_some() {
+        output::say(&format_args!("jedlik: {}", summary.interrupted()));
+    } else if let Some(doubt) = summary.doubt() {
         output::say(&format_args!("jedlik: {doubt}"));
     }
     if json {
@@ -170,7 +193,7 @@ fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
     } else {
         output::say(&summary);
     }
-    Ok(summary.exit())
+    Ok(interrupted.unwrap_or_else(|| summary.exit()))
 }
 
 /// Loads what precedes the first key: buckets get their properties before any of their keys is put.

@@ -143,6 +143,14 @@ impl Summary {
         }
     }
 
+    /// Says how far a load came that a signal ended.
+    pub(crate) fn interrupted(&self) -> String {
+        format!(
+            "interrupted after {} acknowledged keys; puts that were under way may be stored as well",
+            self.loaded
+        )
+    }
+
     /// Returns the reason why a dump is not whole, by its own first and last lines; `None` if it is whole or no dump.
     pub(crate) fn doubt(&self) -> Option<String> {
         let lines = self.loaded + self.failed;

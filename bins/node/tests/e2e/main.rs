@@ -41,6 +41,7 @@ mod crash;
 mod deletes;
 mod drain;
 mod dumps;
+mod ended;
 mod examples;
 mod flood;
 mod forged;
