@@ -13,7 +13,7 @@ use crate::connection::ConnectionArgs;
 use crate::entry::{key_json, properties_json};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{parse, progress};
+use crate::progress;
 
 /// List the buckets that hold data
 ///
@@ -33,7 +33,7 @@ pub(crate) struct BucketsArgs {
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     r: Quorum,
     /// Longest time for one page, retries included: 500ms, 5s, 2m
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
     timeout: Option<Duration>,
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use jedlik_client::{Client, ClientError, GetOptions, PutOptions, Quorum};
 use jedlik_console::profile::{Environment, Overrides, Profile};
 
-use crate::{output, parse};
+use crate::output;
 
 /// Flags that say how to reach the cluster; a profile replaces them.
 #[derive(Debug, Args)]
@@ -82,7 +82,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "COUNT")]
     pub(crate) n: Option<u8>,
     /// Longest time, retries included: 500ms, 5s, 2m
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
     pub(crate) timeout: Option<Duration>,
 }
 

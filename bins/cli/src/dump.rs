@@ -22,8 +22,8 @@ use crate::entry::{DumpLine, Entry};
 use crate::exit::{Exit, Usage};
 use crate::names::EscapeArgs;
 use crate::output::Output;
+use crate::progress;
 use crate::writer::{self, Lines, Sink};
-use crate::{parse, progress};
 
 /// Form of the lines that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,7 +66,7 @@ pub(crate) struct DumpArgs {
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     r: Quorum,
     /// Longest time for one page, retries included: 500ms, 5s, 2m
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
     timeout: Option<Duration>,
 }
 

@@ -12,7 +12,6 @@ use crate::entry;
 use crate::exit::Exit;
 use crate::names::BucketArgs;
 use crate::output::Output;
-use crate::parse;
 use crate::writer::{self, Lines};
 
 /// List a bucket's keys
@@ -43,7 +42,7 @@ pub(crate) struct KeysArgs {
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     r: Quorum,
     /// Longest time for one page, retries included: 500ms, 5s, 2m
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
     timeout: Option<Duration>,
 }
 

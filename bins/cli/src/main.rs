@@ -149,7 +149,7 @@ mod tests {
             "dump --all --sort --output file",
             "load --all file --keep-properties",
             "buckets --json --r all",
-            "bench --mix 20% --clients 256 --seconds 10s --warmup 1 --keys 5 --preload --json",
+            "bench --mix 20% --clients 256 --seconds 10s --warmup 0s --keys 5 --preload --json",
             "bench --read-modify-write --value-bytes 0",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -40,7 +40,7 @@ pub(crate) struct PutArgs {
     #[command(flatten)]
     context: ContextArgs,
     /// How long until the value expires: 500ms, 5s, 2m
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
     ttl: Option<Duration>,
     /// Print the new context, as text
     #[arg(long)]

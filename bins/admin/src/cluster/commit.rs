@@ -47,8 +47,9 @@ pub(crate) struct CommitArgs {
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
     /// How long to wait for the members to have the layout
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    wait_seconds: u64,
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    #[arg(value_parser = jedlik_console::duration_or_zero)]
+    wait_seconds: Duration,
     #[command(flatten)]
     patience: Patience,
 }
@@ -97,7 +98,7 @@ pub(super) async fn run(
         let failed = overruled(layout, newest);
         return Ok(if failed { UNAVAILABLE.into() } else { ended.exit() });
     }
-    let limit = (!args.no_wait).then_some(Duration::from_secs(args.wait_seconds));
+    let limit = (!args.no_wait).then_some(args.wait_seconds);
     spread(cluster, layout, limit, output).await
 }
 

@@ -44,13 +44,13 @@ pub(crate) struct WaitArgs {
 /// Limits of the waiting: for the whole, and for a time without a change.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Patience {
-    /// How long to wait; for ever if not given
-    #[arg(long, value_name = "SECONDS")]
-    pub(super) timeout: Option<u64>,
+    /// How long to wait, such as 90s or 10m; for ever if not given
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration_or_zero)]
+    pub(super) timeout: Option<Duration>,
     /// Name the obstacles when nothing has changed for this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    stall: u64,
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    #[arg(value_parser = jedlik_console::duration)]
+    stall: Duration,
 }
 
 /// Outcome of the waiting.
@@ -90,9 +90,9 @@ pub(super) async fn settle(
     layout: LayoutId,
 ) -> anyhow::Result<Ended> {
     let start = Instant::now();
-    let deadline = patience.timeout.map(|timeout| start + Duration::from_secs(timeout));
+    let deadline = patience.timeout.map(|timeout| start + timeout);
     let mut progress = Progress::new(estimate_bytes);
-    let mut stall = Stall::new(Duration::from_secs(patience.stall), start);
+    let mut stall = Stall::new(patience.stall, start);
     let mut meters = Meters::default();
     loop {
         let observed = TransferProgress::observe(cluster).await;

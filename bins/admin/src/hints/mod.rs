@@ -42,9 +42,10 @@ pub(crate) struct HintsArgs {
     /// Wait until every member answers and none has a hint
     #[arg(long)]
     wait: bool,
-    /// How many seconds to wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
-    timeout: u64,
+    /// How long to wait: 30s, 5m
+    #[arg(long, value_name = "TIME", default_value = "300s", requires = "wait",
+          value_parser = jedlik_console::duration_or_zero)]
+    timeout: Duration,
 }
 
 type Reports = Vec<Told<Vec<HintReport>>>;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
         let now_ms = now_ms();
         output.print(&to_json(told, &members), || to_text(told, &members, now_ms))
     };
-    let deadline = Instant::now() + Duration::from_secs(args.timeout);
+    let deadline = Instant::now() + args.timeout;
     loop {
         let told = ask(&client).await;
         let drained = is_drained(&told);

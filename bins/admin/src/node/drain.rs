@@ -41,9 +41,10 @@ pub(crate) struct DrainArgs {
     /// Wait until the node can be stopped
     #[arg(long)]
     wait: bool,
-    /// How many seconds to wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
-    timeout: u64,
+    /// How long to wait: 30s, 5m
+    #[arg(long, value_name = "TIME", default_value = "300s", requires = "wait",
+          value_parser = jedlik_console::duration_or_zero)]
+    timeout: Duration,
 }
 
 pub(super) async fn run(
@@ -57,7 +58,7 @@ pub(super) async fn run(
     let node = resolve(&args.node, known)?;
     let member = members.iter().find(|member| member.node == node);
     let member = member.expect("a node was found among the members");
-    let deadline = Instant::now() + Duration::from_secs(args.timeout);
+    let deadline = Instant::now() + args.timeout;
     let mut report = drain(&client, member, !args.undo).await?;
     while args.wait && !is_safe(report) && Instant::now() < deadline {
         tokio::time::sleep(POLL).await;

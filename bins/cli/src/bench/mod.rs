@@ -23,7 +23,7 @@ use crate::bench::workload::{Mix, Worker, Workload};
 use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs, WriteArgs};
 use crate::exit::{Exit, Usage};
 use crate::interrupt::Signals;
-use crate::{output, parse, progress};
+use crate::{output, progress};
 
 /// Drive a mix of requests and measure it
 ///
@@ -44,10 +44,11 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     clients: u16,
     /// How long to measure: 10s, 2m
-    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = jedlik_console::duration)]
     seconds: Duration,
     /// How long to run before the measurement
-    #[arg(long, default_value = "2s", value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, default_value = "2s", value_name = "TIME",
+          value_parser = jedlik_console::duration_or_zero)]
     warmup: Duration,
     /// The size of a value
     #[arg(long, default_value_t = 1024, value_name = "BYTES")]

@@ -1,4 +1,4 @@
-//! Parsers of arguments: durations, contexts, and values from three sources.
+//! Parsers of arguments: contexts, and values from three sources.
 
 #[cfg(test)]
 mod tests;
@@ -6,7 +6,6 @@ mod tests;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -18,25 +17,6 @@ use crate::exit::Usage;
 
 /// Longest text of a context: its base64, and white space around it.
 const CONTEXT_TEXT_BYTES: u64 = (CONTEXT_LIMIT_BYTES as u64).div_ceil(3) * 4 + 1024;
-
-/// Parses a duration: `500ms`, `5s`, `2m` or a bare number of seconds; zero is refused.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit_ms = match unit {
-        "ms" => 1.0,
-        "" | "s" => 1_000.0,
-        "m" => 60_000.0,
-        _ => return Err(format!("unknown unit {unit:?}; it is ms, s or m")),
-    };
-    let ms = number.parse::<f64>().map_err(|_| "not a number with a unit, such as 500ms or 5s")?
-        * unit_ms;
-    if ms >= 1.0 && ms <= f64::from(u32::MAX) {
-        Ok(Duration::from_millis(ms as u64))
-    } else {
-        Err("out of its range of 1ms to 49 days".into())
-    }
-}
 
 /// Formats a context as text.
 pub(crate) fn context_text(context: &Context) -> String {

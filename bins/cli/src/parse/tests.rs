@@ -1,31 +1,9 @@
-//! Durations, contexts and values as they are typed.
-
-use std::time::Duration;
+//! Contexts and values as they are typed.
 
 use jedlik_client::Context;
 
-use super::{context, context_text, duration, value};
+use super::{context, context_text, value};
 use crate::exit::Exit;
-
-#[test]
-fn durations_have_units() {
-    let cases = [
-        ("500ms", Some(500)),
-        ("5s", Some(5_000)),
-        ("0.5s", Some(500)),
-        ("2m", Some(120_000)),
-        ("3", Some(3_000)),
-        ("0s", None),
-        ("-1s", None),
-        ("5h", None),
-        ("s", None),
-        ("", None),
-        ("NaN", None),
-    ];
-    for (text, ms) in cases {
-        assert_eq!(duration(text).ok(), ms.map(Duration::from_millis), "{text}");
-    }
-}
 
 #[test]
 fn a_context_survives_being_text() {
