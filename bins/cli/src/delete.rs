@@ -46,7 +46,11 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: DeleteArgs) -> anyhow
         let options = GetOptions::new().n(args.request.n).timeout(args.request.timeout);
         let answer = bucket.get(key.key()).options(&options).await?;
         if answer.is_absent() {
-            output::say(&absent(&key));
+            if args.json {
+                output::line(&acknowledged::nothing(answer.context().as_ref()))?;
+            } else {
+                output::say(&absent(&key));
+            }
             return Ok(Exit::Absent);
         }
         context = answer.context();

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use jedlik_client::{NodeId, Stored};
+use jedlik_client::{Context, NodeId, Stored};
 use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
@@ -33,6 +33,18 @@ pub(crate) fn json(answer: &Stored, members: &[MemberAddress]) -> Value {
         "acknowledged": answer.acknowledged(),
         "synced": answer.synced(),
         "by": by,
+    })
+}
+
+/// Formats what stands in for a write's answer where there was nothing to write, in the same form.
+pub(crate) fn nothing(context: Option<&Context>) -> Value {
+    json!({
+        "context": context.map(context_text),
+        "siblings": 0,
+        "warning": false,
+        "acknowledged": 0,
+        "synced": 0,
+        "by": [],
     })
 }
 

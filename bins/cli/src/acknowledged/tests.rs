@@ -1,10 +1,10 @@
 //! A sloppy quorum as it is shown.
 
-use jedlik_client::{NodeId, Stored};
+use jedlik_client::{Context, NodeId, Stored};
 use jedlik_protocol::Blob;
 use jedlik_protocol::client::{Acknowledgement, MemberAddress, PutAnswer};
 
-use super::{json, text};
+use super::{json, nothing, text};
 
 fn members() -> Vec<MemberAddress> {
     let member = |node: u64| MemberAddress {
@@ -53,4 +53,15 @@ fn programs_see_nodes_and_names() {
     assert_eq!(json["by"][1]["stands_in_for"]["name"], "n2");
     assert_eq!(json["by"][2]["stands_in_for"]["node"], "0000000000000003");
     assert!(json["by"][2]["stands_in_for"]["name"].is_null());
+}
+
+#[test]
+fn where_there_is_nothing_to_write_programs_see_the_same_form_with_nothing_in_it() {
+    let names = |json: serde_json::Value| -> Vec<String> {
+        json.as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(names(nothing(None)), names(json(&answer(), &members())));
+    let context = Context::from_bytes(b"c".to_vec());
+    let nothing = nothing(Some(&context));
+    assert_eq!((&nothing["acknowledged"], &nothing["context"]), (&0.into(), &"Yw==".into()));
 }
