@@ -10,7 +10,7 @@ use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
 use jedlik_protocol::gossip::{MemberRecord, Status};
 use serde_json::{Value, json};
 
-use crate::amounts::bytes;
+use crate::amounts::{bytes, count};
 use crate::cluster::Cluster;
 use crate::cluster::own_words::OwnWords;
 use crate::cluster::staged::{staged_json, staged_text};
@@ -122,7 +122,7 @@ pub(super) fn to_text(status: &ClusterStatus, own: &OwnWords) -> String {
             if is_gone(member) { "-" } else { alive }.into(),
             member.tokens.to_string(),
             format!("{}/{}", member.ready, member.owned),
-            bytes(record.load.bytes),
+            held(member, own),
             known(record.layout, status.layout),
         ]);
     }
@@ -135,6 +135,7 @@ pub(super) fn to_text(status: &ClusterStatus, own: &OwnWords) -> String {
     let mut text = format!("cluster {}, {layout}, as {viewer} sees it\n{table}", status.cluster);
     text += &flipped(status);
     text += &drained(status, own);
+    text += &unread(status, own);
     text += &silent_leavers(status);
     text += &rivals(status);
     text += &set_aside(status);
@@ -181,6 +182,24 @@ fn drained(status: &ClusterStatus, own: &OwnWords) -> String {
         )
     };
     status.members.iter().filter(drained).map(line).collect()
+}
+
+/// Returns the size of what a member holds, as far as it has counted that.
+fn held(member: &MemberStatus, own: &OwnWords) -> String {
+    let size = bytes(member.record.load.bytes);
+    if own.unread.contains_key(&member.record.node) { format!("{size}, counting") } else { size }
+}
+
+/// Names the members that have not counted yet all that they hold.
+fn unread(status: &ClusterStatus, own: &OwnWords) -> String {
+    let lines = status.members.iter().filter_map(|member| {
+        let unread = count((*own.unread.get(&member.record.node)?).into(), "partition");
+        let name = &member.record.name;
+        Some(format!(
+            "{name} has yet to read its records of {unread}, as after a restart, and may hold more than is counted\n"
+        ))
+    });
+    lines.collect()
 }
 
 /// Warns of each member that is leaving, still has data to hand over, and is down.
@@ -273,6 +292,7 @@ fn member_json(member: &MemberStatus, own: &OwnWords) -> Value {
         "ready": member.ready,
         "records": record.load.records,
         "bytes": record.load.bytes,
+        "unread_partitions": own.unread.get(&record.node).copied().unwrap_or(0),
         "refilling": record.load.refilling,
         "set_aside_shards": shards_aside(member),
         "layout": record.layout.version,

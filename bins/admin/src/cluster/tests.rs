@@ -222,7 +222,7 @@ fn status_says_where_everybody_stands() {
 #[test]
 fn who_is_drained_by_its_own_word_is_told_from_who_was_stopped() {
     let status = cluster(&[(1, MemberState::Up), (2, MemberState::Away), (3, MemberState::Away)]);
-    let own = OwnWords { drained: [NodeId(2)].into() };
+    let own = OwnWords { drained: [NodeId(2)].into(), ..OwnWords::default() };
     let text = status::to_text(&status, &own);
     assert!(text.contains("drained  no") && text.contains("away     no"), "{text}");
     assert!(text.contains("`jedlik-admin node drain n2 --undo`"), "{text}");
@@ -234,6 +234,19 @@ fn who_is_drained_by_its_own_word_is_told_from_who_was_stopped() {
     assert_eq!(member(2), (&"away".into(), &false.into()));
     let says = |node| status::says_drained(&ClusterStatus { node: NodeId(node), ..status.clone() });
     assert_eq!([1, 2].map(says), [false, true]);
+}
+
+#[test]
+fn who_has_not_counted_its_records_yet_is_not_shown_as_empty() {
+    let mut status = cluster(&[(1, MemberState::Up), (2, MemberState::Up)]);
+    status.members[1].record.load = Load::default();
+    let own = OwnWords { unread: [(NodeId(2), 12)].into(), ..OwnWords::default() };
+    let text = status::to_text(&status, &own);
+    assert!(text.contains("0 B, counting") && text.contains("100.0 KiB       "), "{text}");
+    assert!(text.contains("n2 has yet to read its records of 12 partitions"), "{text}");
+    let json = status::to_json(&status, &own);
+    let unread = [0, 1].map(|index| json["members"][index]["unread_partitions"].clone());
+    assert_eq!(unread, [0.into(), serde_json::Value::from(12)]);
 }
 
 #[test]
