@@ -6,6 +6,7 @@ mod first_layout;
 mod home;
 mod launch;
 mod process;
+mod programs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,9 +18,12 @@ use rustix::process::Signal;
 
 pub(crate) use self::home::Home;
 use self::home::{Engine, Node, State};
+use self::programs::Programs;
 use crate::certs;
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::Workspace;
 
+/// Folder of a cluster for which no other is given, relative to the workspace.
+pub(crate) const USUAL_FOLDER: &str = ".jedlik";
 /// Time in which a node must stop: a clean stop writes what is still in memory.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -27,7 +31,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// Action on the development cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Build, start every node that isn't running, and print the next commands.
+    /// Build, start every node that isn't running, and print the next commands. A cluster that was started with
+    /// `--binaries` or `--debug` is started with them again.
     Up {
         /// Number of nodes of a new cluster [default: 3].
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -75,7 +80,8 @@ pub(crate) fn run(workspace: &Workspace, folder: &Path, action: &Action) -> anyh
     match action {
         Action::Up { nodes, engine, debug, binaries } => {
             let binaries = cluster.programs(*debug, binaries.as_deref())?;
-            cluster.up(*nodes, *engine, binaries)
+            cluster.up(*nodes, *engine, binaries)?;
+            cluster.print_next()
         }
         Action::Down { wipe } => cluster.down(*wipe),
         Action::Status => cluster.status(),
@@ -91,15 +97,21 @@ struct Cluster<'a> {
 }
 
 impl Cluster<'_> {
-    /// Returns the folder of the programs, which are built unless a folder is given.
+    /// Returns the folder of the programs, which are built unless a folder is given, now or when the cluster was made.
     fn programs(&self, debug: bool, given: Option<&Path>) -> anyhow::Result<PathBuf> {
-        if let Some(folder) = given {
-            let found = folder.canonicalize();
-            return found.with_context(|| format!("can't take programs from {}", folder.display()));
+        let state = self.home.state()?;
+        let recorded = state.as_ref().map(|state| state.binaries.as_path());
+        let folder = |profile| self.workspace.binaries(profile);
+        match Programs::choose(given, debug, recorded, folder) {
+            Programs::In(folder) => folder.canonicalize().with_context(|| {
+                let shown = folder.display();
+                format!("can't take programs from {shown}; give another folder with `--binaries`")
+            }),
+            Programs::Built(profile) => {
+                self.workspace.build(profile)?;
+                Ok(folder(profile))
+            }
         }
-        let profile = if debug { Profile::Debug } else { Profile::Release };
-        self.workspace.build(profile)?;
-        Ok(self.workspace.binaries(profile))
     }
 
     fn up(
@@ -128,7 +140,6 @@ impl Cluster<'_> {
             (_, true) => println!("The cluster is up, with its first layout."),
             (_, false) => println!("The cluster is up again, with the data it had."),
         }
-        self.print_next(&state);
         Ok(())
     }
 
@@ -243,7 +254,8 @@ impl Cluster<'_> {
         self.home.state()?.context("there is no cluster here; `cargo xtask cluster up` makes one")
     }
 
-    fn print_next(&self, state: &State) {
+    fn print_next(&self) -> anyhow::Result<()> {
+        let state = self.existing()?;
         for node in &state.nodes {
             println!(
                 "  {}  {}  log {}",
@@ -252,17 +264,32 @@ impl Cluster<'_> {
                 self.home.node_path(node, "log").display()
             );
         }
-        println!(
-            "\nNext:\n  \
-             export PATH={}:$PATH\n  \
-             jedlik put carts alice '{{\"tea\":1}}'\n  \
-             jedlik get carts alice\n  \
-             jedlik-admin --profile {} cluster status\n  \
-             cargo xtask cluster down",
-            state.binaries.display(),
-            self.home.path("admin.toml").display(),
-        );
+        let usual = self.workspace.root().join(USUAL_FOLDER).canonicalize();
+        let is_usual = usual.is_ok_and(|usual| usual == self.home.folder());
+        println!("\nNext:\n{}", next_commands(&self.home, &state.binaries, is_usual));
+        Ok(())
     }
+}
+
+/// Returns the commands to go on with, a line each. They name the folder unless it is the usual one, which all find.
+fn next_commands(home: &Home, binaries: &Path, is_usual: bool) -> String {
+    let (profile, folder) = if is_usual {
+        (String::new(), String::new())
+    } else {
+        let profile = home.path("profile.toml");
+        let profile = format!("  export JEDLIK_PROFILE={}\n", profile.display());
+        (profile, format!(" --dir {}", home.folder().display()))
+    };
+    format!(
+        "  export PATH={}:$PATH\n\
+         {profile}  \
+         jedlik put carts alice '{{\"tea\":1}}'\n  \
+         jedlik get carts alice\n  \
+         jedlik-admin --profile {} cluster status\n  \
+         cargo xtask cluster{folder} down",
+        binaries.display(),
+        home.path("admin.toml").display(),
+    )
 }
 
 fn is_running(node: &Node) -> anyhow::Result<bool> {
@@ -295,4 +322,28 @@ fn profile(nodes: &[Node], role: &str) -> String {
          key = \"{role}/tls/key.pem\"\n",
         seeds.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Home, next_commands};
+
+    #[test]
+    fn the_next_commands_find_a_cluster_in_another_folder_than_the_usual_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let usual = next_commands(&home, Path::new("/programs"), true);
+        assert!(!usual.contains("JEDLIK_PROFILE") && !usual.contains("--dir"), "{usual}");
+        let other = next_commands(&home, Path::new("/programs"), false);
+        let shown = folder.path().canonicalize().unwrap();
+        let shown = shown.display();
+        for words in [
+            format!("\n  export JEDLIK_PROFILE={shown}/profile.toml\n  jedlik put"),
+            format!("cargo xtask cluster --dir {shown} down"),
+        ] {
+            assert!(other.contains(&words), "no {words:?} in {other}");
+        }
+    }
 }

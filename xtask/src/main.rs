@@ -42,7 +42,7 @@ enum Task {
     /// A cluster on this machine: up, down, status, kill, start.
     Cluster {
         /// Folder for everything of the cluster, relative to the workspace.
-        #[arg(long, global = true, default_value = ".jedlik")]
+        #[arg(long, global = true, default_value = cluster::USUAL_FOLDER)]
         dir: PathBuf,
         #[command(subcommand)]
         action: Action,
@@ -74,7 +74,7 @@ enum Task {
     /// Make a development cluster's authority and certificates, and start nothing.
     Certs {
         /// Folder for everything of the cluster, relative to the workspace.
-        #[arg(long, default_value = ".jedlik")]
+        #[arg(long, default_value = cluster::USUAL_FOLDER)]
         dir: PathBuf,
     },
 }

@@ -150,6 +150,11 @@ impl Home {
         Ok(true)
     }
 
+    /// Returns the folder itself, as an absolute path.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns a path below the folder.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.path.join(below)

@@ -169,7 +169,9 @@ fn install(root: &Path, shims: &Path) {
          'xtask cluster '*) shift 2 ;;\n\
          *) echo \"cargo $*: sessions don't run this\"; exit 2 ;;\n\
          esac\n\
-         PATH='{path}' exec '{xtask}' cluster --dir '{root}/.jedlik' \"$@\"\n",
+         PATH='{path}' '{xtask}' cluster --dir '{root}/.jedlik' \"$@\" >\"$0.printed\"; code=$?\n\
+         # What is said of the folder is not for readers, who give none.\n\
+         sed '/export JEDLIK_PROFILE=/d; s| --dir {root}/.jedlik||' \"$0.printed\"; exit $code\n",
         release = release.display(),
         path = std::env::var("PATH").unwrap(),
         xtask = at(xtask()),
