@@ -3,6 +3,7 @@
 //! Invariant: only requests that began and ended within the measured time count.
 
 mod cost;
+mod ends;
 mod record;
 mod report;
 mod workload;
@@ -14,9 +15,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
-use jedlik_client::{Bucket, Client};
+use jedlik_client::{Bucket, Client, ClientError};
+use tokio::sync::mpsc;
 
 use crate::bench::cost::Cost;
+use crate::bench::ends::Ends;
 use crate::bench::record::Record;
 use crate::bench::report::Report;
 use crate::bench::workload::{Mix, Worker, Workload};
@@ -83,23 +86,27 @@ pub(crate) struct Run {
     /// Record of the requests that count; `None` before the measured time and after it.
     pub(crate) record: Mutex<Option<Record>>,
     pub(crate) stop: AtomicBool,
+    /// Way for an error that every other request would meet as well.
+    pub(crate) hopeless: mpsc::Sender<ClientError>,
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow::Result<Exit> {
     let workload = Workload::new(&args)?;
     let client = connection.connect().await?;
+    let (hopeless, met) = mpsc::channel(1);
     let run = Arc::new(Run {
         bucket: client.bucket(&args.bucket),
         workload,
         record: Mutex::new(None),
         stop: AtomicBool::new(false),
+        hopeless,
     });
-    let mut signals = Signals::new()?;
+    let mut ends = Ends { signals: Signals::new()?, hopeless: met };
     if args.preload {
         let bar = progress::bar(Some(run.workload.keys()), "keys preloaded");
         let ended = tokio::select! {
             done = preload(&run, args.clients, &bar) => done.map(|()| None)?,
-            exit = signals.received() => Some(exit),
+            exit = ends.signals.received() => Some(exit),
         };
         // A bar that is finished has come to its end.
         let keys = bar.position();
@@ -112,11 +119,11 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
     let workers: Vec<_> = (0..args.clients)
         .map(|index| tokio::spawn(Worker::new(run.clone(), index.into()).drive()))
         .collect();
-    if let Some(exit) = pause(args.warmup, &mut signals).await {
+    if let Some(exit) = ends.pause(args.warmup).await? {
         output::say(&"jedlik: interrupted before anything was measured");
         return Ok(exit);
     }
-    let exit = measure(&client, &run, &args, &mut signals).await?;
+    let exit = measure(&client, &run, &args, &mut ends).await?;
     run.stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.await.context("a client failed")?;
@@ -129,12 +136,12 @@ async fn measure(
     client: &Client,
     run: &Run,
     args: &BenchArgs,
-    signals: &mut Signals,
+    ends: &mut Ends,
 ) -> anyhow::Result<Exit> {
     let before = Cost::now(client).await?;
     let started = Instant::now();
     *lock(&run.record) = Some(Record::new(started));
-    let interrupted = pause(args.seconds, signals).await;
+    let interrupted = ends.pause(args.seconds).await?;
     let record = lock(&run.record).take();
     let took = started.elapsed();
     let after = Cost::now(client).await?;
@@ -162,14 +169,6 @@ async fn measure(
         return Ok(exit);
     }
     Ok(if record.errors().is_empty() { Exit::Done } else { Exit::Unavailable })
-}
-
-/// Waits for this long, or until a signal comes.
-async fn pause(time: Duration, signals: &mut Signals) -> Option<Exit> {
-    tokio::select! {
-        () = tokio::time::sleep(time) => None,
-        exit = signals.received() => Some(exit),
-    }
 }
 
 /// Writes every key of the key space, replacing its siblings.

@@ -11,6 +11,7 @@ use jedlik_client::{ClientError, GetOptions, PutOptions};
 use jedlik_protocol::bucket::check_name;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 
+use crate::bench::ends::is_hopeless;
 use crate::bench::record::Kind;
 use crate::bench::{BenchArgs, Run, contradiction, lock};
 
@@ -94,12 +95,20 @@ impl Worker {
         Self { run, index, fresh: 0, random }
     }
 
-    /// Sends one request after another until the run stops.
+    /// Sends one request after another until the run stops, or one has failed as all others would.
     pub(crate) async fn drive(mut self) {
         while !self.run.stop.load(Ordering::Relaxed) {
             let started = Instant::now();
             let (kind, outcome) = self.step().await;
             let ended = Instant::now();
+            let outcome = match outcome {
+                Err(error) if is_hopeless(&error) => {
+                    // The first such error is enough: if there is one already, this one is dropped.
+                    let _ = self.run.hopeless.try_send(error);
+                    return;
+                }
+                passing => passing,
+            };
             if let Some(record) = lock(&self.run.record).as_mut() {
                 record.note(kind, started, ended, outcome);
             }

@@ -65,3 +65,10 @@ fn a_load_and_a_bench_that_are_interrupted_say_how_far_they_came() {
     let keys: u64 = keys.unwrap_or_else(|| panic!("{said}")).0.parse().unwrap();
     assert!((1..1_000_000).contains(&keys), "{said}");
 }
+
+#[test]
+fn a_bench_whose_requests_can_never_pass_stops_at_the_first_and_says_why() {
+    let cluster = Cluster::start();
+    let bench = ["bench", "--mix", "put", "--seconds", "10m", "--value-bytes", "2000000"];
+    run(cluster.jedlik(0).args(bench)).refused(2, &["first request", "over the", "limit"]);
+}
