@@ -32,8 +32,8 @@ use crate::{output, progress};
 /// The file has a JSON object per line, {"key":…,"value":…}, or plain lines, each of which is a key and its own value.
 /// A JSON string is stored as its bytes, any other JSON value as its text without white space; value_base64 and
 /// key_base64 carry what is not text, siblings an array of values. Lines end with a line feed. `load` reads what `dump`
-/// writes. A dump that is cut short is loaded as far as it goes, and counts as failed. A dump without its beginning, or
-/// in a form that this version does not know, is refused.
+/// writes. A dump that is cut short, or lacks its first lines, is loaded as far as it goes, and counts as failed. A dump of
+/// all buckets without its first line, or any dump in a form that this version does not know, is refused.
 ///
 /// With --all the file is a dump of all buckets. Their properties are set first, which takes an admin's certificate,
 /// unless --keep-properties is given; other loads leave properties alone.
