@@ -15,6 +15,8 @@ use super::engine::{Engine, HURRY_RUNS};
 use super::garbage::Garbage;
 
 const DOING: &str = "merging the engine's tables";
+/// Time after which a merge is begun again that was cut short for a moment.
+const CUT_SHORT_PAUSE: Duration = Duration::from_millis(20);
 /// Time after which what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -50,12 +52,10 @@ fn run(engine: &Engine) {
             match guarded(|| step(engine, &mut garbage)) {
                 Ok(Ok(true)) => engine.pace.rest_after(began),
                 Ok(Ok(false)) => break,
-                Ok(Err(failure)) => {
-                    if engine.pace.is_stopped() || !failed(engine, &failure) {
-                        return;
-                    }
-                    engine.pace.rest(RETRY);
-                }
+                Ok(Err(failure)) => match failed(engine, &failure) {
+                    Some(pause) if !engine.pace.is_stopped() => engine.pace.rest(pause),
+                    _ => return,
+                },
                 Err(what) => {
                     let _ = engine.damage.set(StoreError::EngineDamaged { doing: DOING, what });
                     return;
@@ -80,15 +80,16 @@ fn step(engine: &Engine, garbage: &mut Garbage) -> Result<bool, StoreError> {
     Ok(more)
 }
 
-/// Notes what went wrong. Returns false if that ends the thread.
-fn failed(engine: &Engine, failure: &StoreError) -> bool {
+/// Notes what went wrong. Returns how long to wait before the next attempt; `None` if that ends the thread.
+fn failed(engine: &Engine, failure: &StoreError) -> Option<Duration> {
     if failure.is_damage() {
-        return false;
+        return None;
     }
-    if !engine.pace.was_cut_short() {
-        engine.compactions.happened(failure);
-        // What was written of the merge goes when the tree is opened.
-        engine.close();
+    if engine.pace.was_cut_short() {
+        return Some(CUT_SHORT_PAUSE);
     }
-    true
+    engine.compactions.happened(failure);
+    // What was written of the merge goes when the tree is opened.
+    engine.close();
+    Some(RETRY)
 }

@@ -119,3 +119,21 @@ fn an_engine_that_merges_closes_at_once() {
         }
     }
 }
+
+#[test]
+fn writes_wait_for_merges_that_fall_behind_and_go_on_once_those_have_caught_up() {
+    let folder = memory_folder();
+    let store = open(&folder.path().join("records.lsm"));
+    let write = |number: u64| put(&store, &[(key_at(number.into(), "k"), record(number, 1, 9))]);
+    // All merges are cut short from now on.
+    store.engine.pace.interrupt(true);
+    let refused = (1..200).find(|number| write(*number).is_err()).expect("writes are refused");
+    assert!(refused > 32, "{refused} runs are few");
+    assert_eq!(store.load(&key_at(5, "k")).unwrap(), Some(record(5, 1, 9)));
+    store.engine.pace.interrupt(false);
+    assert!(store.engine.pace.wait_for(PATIENCE, || write(refused).is_ok()));
+    for number in 1..=refused {
+        assert_eq!(store.load(&key_at(number.into(), "k")).unwrap(), Some(record(number, 1, 9)));
+    }
+    assert_eq!(store.record_count().unwrap(), refused);
+}
