@@ -20,7 +20,8 @@ use crate::table::{Align, Table};
 
 /// Show the members, how far data has moved, and what is staged
 ///
-/// One node answers, and says which members it takes to be alive; `--via` asks another.
+/// One node answers, and says which members it takes to be alive; `--via` asks another. The members themselves are asked
+/// whether they are drained and have counted all that they hold.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

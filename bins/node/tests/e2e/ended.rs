@@ -69,6 +69,7 @@ fn a_load_and_a_bench_that_are_interrupted_say_how_far_they_came() {
 #[test]
 fn a_bench_whose_requests_can_never_pass_stops_at_the_first_and_says_why() {
     let cluster = Cluster::start();
-    let bench = ["bench", "--mix", "put", "--seconds", "10m", "--value-bytes", "2000000"];
+    let bench =
+        ["bench", "--mix", "put", "--clients", "1", "--value-bytes", "2000000", "--seconds", "5m"];
     run(cluster.jedlik(0).args(bench)).refused(2, &["first request", "over the", "limit"]);
 }
