@@ -2,8 +2,11 @@
 //!
 //! Invariant: the bytes are those of `format.rs`, which sort as keys do.
 
+use jedlik_protocol::PlacedKey;
+
 use crate::RangeQuery;
-use crate::format::key_bytes;
+use crate::format::{key_bytes, parse_key};
+use crate::store::PageBuilder;
 
 /// Span of the keys that a query asks for, of whatever bucket.
 pub(crate) struct Span {
@@ -19,6 +22,18 @@ pub(crate) enum Place {
     Before,
     Within,
     Past,
+}
+
+/// Step of a page at a key that it has come to.
+pub(crate) enum PageStep {
+    /// The key is not asked for; the page goes on.
+    Pass,
+    /// The page ends before this key.
+    End,
+    /// The key is asked for.
+    Take(PlacedKey),
+    /// The key's bytes are none of a key.
+    Damaged,
 }
 
 impl Span {
@@ -41,6 +56,25 @@ impl Span {
         match &self.last_position {
             Some(last) if position > &last[..] => Place::Past,
             _ => Place::Within,
+        }
+    }
+
+    /// Returns the step of `page` at a key, whose row counts as `length_bytes` if its bucket is not wanted.
+    pub(crate) fn step(
+        &self,
+        page: &mut PageBuilder<'_>,
+        key: &[u8],
+        length_bytes: usize,
+        is_wanted: bool,
+    ) -> PageStep {
+        match self.place(key) {
+            Place::Before => PageStep::Pass,
+            Place::Past => PageStep::End,
+            Place::Within if !is_wanted => match page.skip(length_bytes, || parse_key(key)) {
+                true => PageStep::Pass,
+                false => PageStep::End,
+            },
+            Place::Within => parse_key(key).map_or(PageStep::Damaged, PageStep::Take),
         }
     }
 }

@@ -9,8 +9,8 @@ use jedlik_storage_port::RangePage;
 
 use crate::RangeQuery;
 use crate::checked::unchecked;
-use crate::format::{BucketMatch, parse_key, parse_value};
-use crate::span::{Place, Span};
+use crate::format::{BucketMatch, parse_value};
+use crate::span::{PageStep, Place, Span};
 use crate::store::PageBuilder;
 use crate::trouble_log::TroubleLog;
 
@@ -55,19 +55,12 @@ pub(super) fn page(opened: &Opened, query: &RangeQuery) -> Result<RangePage, Fai
     for row in rows {
         let within = |key: &[u8]| matches!(span.place(&key[1..]), Place::Within);
         let (key, found) = read(row, |key| within(key) && is_wanted(key))?;
-        match span.place(&key[1..]) {
-            Place::Before => continue,
-            Place::Past => break,
-            Place::Within => {}
-        }
-        if !is_wanted(&key) {
-            if page.skip(key.len(), || parse_key(&key[1..])) {
-                continue;
-            }
-            break;
-        }
-        let Some(placed) = parse_key(&key[1..]) else {
-            return Err(Failure::damaged("a record's key is damaged"));
+        let is_asked_for = is_wanted(&key);
+        let placed = match span.step(&mut page, &key[1..], key.len(), is_asked_for) {
+            PageStep::Pass => continue,
+            PageStep::End => break,
+            PageStep::Take(placed) => placed,
+            PageStep::Damaged => return Err(Failure::damaged("a record's key is damaged")),
         };
         let (record, length_bytes) = match found {
             Found::Value(value) => (parse_value(&key[1..], &value).ok(), value.len()),
@@ -96,19 +89,12 @@ pub(super) fn hints_of(
     for row in opened.range(first, past(&prefix)) {
         let (by_key, _) = read(row, |_| false)?;
         let bytes = &by_key[prefix.len()..];
-        match span.place(bytes) {
-            Place::Before => continue,
-            Place::Past => break,
-            Place::Within => {}
-        }
-        if wanted.as_ref().is_some_and(|wanted| !wanted.is_of(bytes)) {
-            if page.skip(0, || parse_key(bytes)) {
-                continue;
-            }
-            break;
-        }
-        let Some(placed) = parse_key(bytes) else {
-            return Err(Failure::damaged("a hint's key is damaged"));
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.is_of(bytes));
+        let placed = match span.step(&mut page, bytes, 0, is_wanted) {
+            PageStep::Pass => continue,
+            PageStep::End => break,
+            PageStep::Take(placed) => placed,
+            PageStep::Damaged => return Err(Failure::damaged("a hint's key is damaged")),
         };
         let row = hints::load(opened, log, target, &placed)?;
         let record = row.and_then(|row| row.record);

@@ -7,8 +7,8 @@ use jedlik_hashing::NodeId;
 use jedlik_storage_port::RangePage;
 
 use crate::RangeQuery;
-use crate::format::{BucketMatch, parse_key};
-use crate::span::{Place, Span};
+use crate::format::BucketMatch;
+use crate::span::{PageStep, Span};
 use crate::store::PageBuilder;
 
 use super::tables::Tables;
@@ -28,19 +28,14 @@ pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, red
     for entry in tables.records.range(span.first.as_slice()..)? {
         let (key, value) = entry?;
         let (bytes, value) = (key.value(), value.value());
-        match span.place(bytes) {
-            Place::Before => continue,
-            Place::Past => break,
-            Place::Within => {}
-        }
-        if wanted.as_ref().is_some_and(|wanted| !wanted.is_of(bytes)) {
-            if page.skip(value.len(), || parse_key(bytes)) {
-                continue;
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.is_of(bytes));
+        let placed = match span.step(&mut page, bytes, value.len(), is_wanted) {
+            PageStep::Pass => continue,
+            PageStep::End => break,
+            PageStep::Take(placed) => placed,
+            PageStep::Damaged => {
+                return Err(redb::Error::Corrupted("a record's key is damaged".into()));
             }
-            break;
-        }
-        let Some(placed) = parse_key(bytes) else {
-            return Err(redb::Error::Corrupted("a record's key is damaged".into()));
         };
         let (record, read_bytes) = records::shown(tables, query, bytes, value)?;
         if !page.push_read(placed, record, read_bytes) {
@@ -65,19 +60,14 @@ pub(super) fn hints_of(
         let (by_key, _) = entry?;
         let by_key = by_key.value();
         let Some(bytes) = by_key.strip_prefix(&prefix[..]) else { break };
-        match span.place(bytes) {
-            Place::Before => continue,
-            Place::Past => break,
-            Place::Within => {}
-        }
-        if wanted.as_ref().is_some_and(|wanted| !wanted.is_of(bytes)) {
-            if page.skip(0, || parse_key(bytes)) {
-                continue;
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.is_of(bytes));
+        let placed = match span.step(&mut page, bytes, 0, is_wanted) {
+            PageStep::Pass => continue,
+            PageStep::End => break,
+            PageStep::Take(placed) => placed,
+            PageStep::Damaged => {
+                return Err(redb::Error::Corrupted("a hint's key is damaged".into()));
             }
-            break;
-        }
-        let Some(placed) = parse_key(bytes) else {
-            return Err(redb::Error::Corrupted("a hint's key is damaged".into()));
         };
         let row = hints::load(tables, target, &placed)?;
         let record = row.and_then(|row| row.record);
