@@ -255,6 +255,10 @@ impl<S: Store> Store for Filtered<S> {
         self.engine.sweep(limit_records)
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        self.engine.next_partition(from)
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let reading = self.known_mut().reading_of(query);
         let page = self.engine.range(query);
@@ -284,6 +288,10 @@ impl<S: Store> Store for Filtered<S> {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.engine.metadata(name)
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        self.engine.metadata_names()
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

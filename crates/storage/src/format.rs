@@ -74,6 +74,11 @@ pub(crate) fn key_bytes(key: &PlacedKey) -> Vec<u8> {
     out
 }
 
+/// Returns the partition of a key with these bytes; `None` if they are too few.
+pub(crate) fn partition_of(bytes: &[u8]) -> Option<Partition> {
+    bytes.first_chunk().map(|partition| Partition(u32::from_be_bytes(*partition)))
+}
+
 /// Sets `out` to the prefix of all marks of a bucket in a partition; alone it stands for many of the bucket's keys.
 pub(crate) fn mark_prefix(out: &mut Vec<u8>, partition: Partition, bucket: &[u8]) {
     out.clear();

@@ -159,6 +159,10 @@ impl<S: Store> Store for Guarded<S> {
         self.call("sweeping dropped partitions", |engine| engine.sweep(limit_records))
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        self.call("looking for a partition", |engine| engine.next_partition(from))
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.call("reading a range of records", |engine| engine.range(query))
     }
@@ -183,6 +187,10 @@ impl<S: Store> Store for Guarded<S> {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.call("reading metadata", |engine| engine.metadata(name))
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        self.call("listing metadata", S::metadata_names)
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

@@ -175,6 +175,10 @@ impl Store for LsmStore {
         Ok(true)
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        self.engine.with("looking for a partition", |opened| pages::next_partition(opened, from))
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.engine.with("reading a range of records", |opened| pages::page(opened, query))
     }
@@ -204,6 +208,10 @@ impl Store for LsmStore {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.engine.with("reading metadata", |opened| pages::metadata(opened, name))
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        self.engine.with("listing metadata", pages::metadata_names)
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

@@ -125,6 +125,12 @@ impl Store for MemoryStore {
         Ok(false)
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        let contents = self.read();
+        let mut records = contents.records.range(first_of(from, Position(0))..);
+        Ok(records.next().map(|(key, _)| key.partition))
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let contents = self.read();
         let mut page = PageBuilder::new(query);
@@ -187,6 +193,10 @@ impl Store for MemoryStore {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.read().metadata.get(name).cloned())
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.read().metadata.keys().cloned().collect())
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

@@ -335,6 +335,10 @@ impl Store for RedbStore {
         Ok(true)
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        self.with("looking for a partition", |opened| ranges::next_partition(&opened.tables, from))
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.with("reading a range of records", |opened| ranges::page(&opened.tables, query))
     }
@@ -364,6 +368,12 @@ impl Store for RedbStore {
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.with("reading metadata", |opened| {
             metadata::load(&opened.database.begin_read()?.open_table(METADATA)?, name)
+        })
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        self.with("listing metadata", |opened| {
+            metadata::names(&opened.database.begin_read()?.open_table(METADATA)?)
         })
     }
 

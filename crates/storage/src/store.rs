@@ -53,6 +53,13 @@ pub trait Store: Send + Sync + 'static {
     /// As for [`Self::write`].
     fn sweep(&self, limit_records: usize) -> Result<bool, StoreError>;
 
+    /// Returns the first partition at or past `from` that holds a record; `None` if there is none. Dropped partitions
+    /// hold none, swept or not.
+    ///
+    /// # Errors
+    /// The engine's own.
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError>;
+
     /// Returns a page of one partition's records, in key order.
     ///
     /// # Errors
@@ -90,6 +97,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// The engine's own.
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Returns the names of all metadata values, sorted; what the engine keeps for itself is not among them.
+    ///
+    /// # Errors
+    /// The engine's own.
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError>;
 
     /// Returns the room that the engine takes, in bytes: on disk, or in memory for an engine without a disk.
     ///

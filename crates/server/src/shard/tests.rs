@@ -76,6 +76,9 @@ impl Store for Refusing {
     fn sweep(&self, limit_records: usize) -> Stored<bool> {
         self.within.sweep(limit_records)
     }
+    fn next_partition(&self, from: Partition) -> Stored<Option<Partition>> {
+        self.within.next_partition(from)
+    }
     fn range(&self, query: &RangeQuery) -> Stored<RangePage> {
         self.within.range(query)
     }
@@ -96,6 +99,9 @@ impl Store for Refusing {
     }
     fn metadata(&self, name: &str) -> Stored<Option<Vec<u8>>> {
         self.within.metadata(name)
+    }
+    fn metadata_names(&self) -> Stored<Vec<String>> {
+        self.within.metadata_names()
     }
     fn size_bytes(&self) -> Stored<u64> {
         self.within.size_bytes()

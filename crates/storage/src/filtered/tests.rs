@@ -61,6 +61,10 @@ impl Store for Watched {
         self.store.sweep(limit_records)
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        self.store.next_partition(from)
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.store.range(query)
     }
@@ -85,6 +89,10 @@ impl Store for Watched {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.metadata(name)
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        self.store.metadata_names()
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

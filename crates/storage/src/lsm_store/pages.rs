@@ -3,13 +3,13 @@
 //! Invariant: what is returned has passed its checksum, which covers its key. Of records that are not asked for only
 //! the key is looked at.
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 use jedlik_storage_port::RangePage;
 
 use crate::RangeQuery;
 use crate::checked::unchecked;
-use crate::format::{BucketMatch, parse_value};
+use crate::format::{BucketMatch, parse_value, partition_of};
 use crate::span::{PageStep, Place, Span};
 use crate::store::PageBuilder;
 use crate::trouble_log::TroubleLog;
@@ -17,7 +17,7 @@ use crate::trouble_log::TroubleLog;
 use super::failures::Failure;
 use super::hints;
 use super::rows::{
-    HINTS_BY_KEY, RECORDS, metadata_key, partition_prefix, past, prefixed, record_key,
+    HINTS_BY_KEY, METADATA, RECORDS, metadata_key, partition_prefix, past, prefixed, record_key,
 };
 use super::tree::{Found, Opened, read};
 
@@ -39,6 +39,38 @@ pub(super) fn metadata(opened: &Opened, name: &str) -> Result<Option<Vec<u8>>, F
     let Some(stored) = opened.get(&metadata_key(name))? else { return Ok(None) };
     let value = stored.ok().and_then(|stored| unchecked(name, &stored).map(<[u8]>::to_vec));
     value.map(Some).ok_or_else(|| Failure::damaged(format!("the metadata {name:?} is damaged")))
+}
+
+/// Returns the names of all metadata values, sorted.
+pub(super) fn metadata_names(opened: &Opened) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for row in opened.range(vec![METADATA], past(&[METADATA])) {
+        let (key, _) = read(row, |_| false)?;
+        let name = str::from_utf8(&key[1..]);
+        names.push(name.map_err(|_| Failure::damaged("a metadata name is damaged"))?.to_owned());
+    }
+    Ok(names)
+}
+
+/// Returns the first partition that holds a record: see [`crate::Store::next_partition`].
+pub(super) fn next_partition(
+    opened: &Opened,
+    from: Partition,
+) -> Result<Option<Partition>, Failure> {
+    let mut from = from;
+    loop {
+        let mut rows = opened.range(partition_prefix(from), past(&[RECORDS]));
+        let Some(row) = rows.next() else { return Ok(None) };
+        let (key, _) = read(row, |_| false)?;
+        let Some(partition) = partition_of(&key[1..]) else {
+            return Err(Failure::damaged("a record's key is damaged"));
+        };
+        if !opened.is_dropped(partition) {
+            return Ok(Some(partition));
+        }
+        let Some(next) = partition.0.checked_add(1) else { return Ok(None) };
+        from = Partition(next);
+    }
 }
 
 /// Returns a page of records: see [`crate::Store::range`].

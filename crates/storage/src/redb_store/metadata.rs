@@ -6,6 +6,22 @@ use redb::ReadableTable;
 
 use crate::checked::unchecked;
 
+use super::tables::FORMAT_NAME;
+
+/// Returns the names of all values but the engine's own, sorted.
+pub(super) fn names(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Vec<String>, redb::Error> {
+    let mut names = Vec::new();
+    for entry in table.iter()? {
+        let (name, _) = entry?;
+        if name.value() != FORMAT_NAME {
+            names.push(name.value().to_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// Returns the value of `name`; `None` if there is none.
 pub(super) fn load(
     table: &impl ReadableTable<&'static str, &'static [u8]>,

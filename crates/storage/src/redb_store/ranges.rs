@@ -3,11 +3,11 @@
 //! Invariant: of records that are not asked for only the key and the length are looked at, and where no values are
 //! asked for, none that lies apart is read. A large hint has its value with it: hints are few and go soon.
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_storage_port::RangePage;
 
 use crate::RangeQuery;
-use crate::format::BucketMatch;
+use crate::format::{BucketMatch, partition_of};
 use crate::span::{PageStep, Span};
 use crate::store::PageBuilder;
 
@@ -43,6 +43,27 @@ pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, red
         }
     }
     Ok(page.finish())
+}
+
+/// Returns the first partition that holds a record: see [`crate::Store::next_partition`].
+pub(super) fn next_partition(
+    tables: &Tables,
+    from: Partition,
+) -> Result<Option<Partition>, redb::Error> {
+    let mut from = from;
+    loop {
+        let first = from.0.to_be_bytes();
+        let Some(entry) = tables.records.range(first.as_slice()..)?.next() else { return Ok(None) };
+        let (key, _) = entry?;
+        let Some(partition) = partition_of(key.value()) else {
+            return Err(redb::Error::Corrupted("a record's key is damaged".into()));
+        };
+        if !tables.dropped.contains(&partition) {
+            return Ok(Some(partition));
+        }
+        let Some(next) = partition.0.checked_add(1) else { return Ok(None) };
+        from = Partition(next);
+    }
 }
 
 /// Returns a page of hints by key: see [`crate::Store::hint_range`].

@@ -26,7 +26,7 @@ use super::pages::Pages;
 
 /// Format of the tables that is read and written.
 pub(crate) const FORMAT: u32 = 7;
-const FORMAT_NAME: &str = "format";
+pub(super) const FORMAT_NAME: &str = "format";
 /// Memory for cached pages while a file is made, in bytes.
 const CACHE_BYTES: usize = 1 << 20;
 

@@ -411,6 +411,10 @@ impl Store for Gated {
         self.inner.hint_totals()
     }
 
+    fn next_partition(&self, from: Partition) -> Result<Option<Partition>, StoreError> {
+        self.inner.next_partition(from)
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.inner.range(query)
     }
@@ -421,6 +425,10 @@ impl Store for Gated {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.metadata(name)
+    }
+
+    fn metadata_names(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.metadata_names()
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

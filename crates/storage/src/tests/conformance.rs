@@ -9,7 +9,7 @@ use jedlik_storage_port::{Hint, HintMark, HintTotals, RangePage};
 use super::{Engine, LARGE_BYTES};
 use crate::faulty::{Crash, Machine};
 use crate::fixtures::{
-    clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
+    clock, everything_of, hint, key, key_at, key_in, key_of, put, put_hints, record, with_local,
 };
 use crate::{HintRow, HintWrite, RangeQuery, Store, StoreError, Writes};
 
@@ -453,4 +453,44 @@ fn redb_is_opened_anew_after_a_full_disk_and_a_failed_sync() {
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
     put(&*store, &[(key("b"), record(1, 1, 10))]).unwrap();
     assert!(store.load(&key("a")).unwrap().is_some() && store.load(&key("b")).unwrap().is_some());
+}
+
+#[test]
+fn partitions_with_records_are_found_one_after_the_other() {
+    every_engine(|store| {
+        let partitions = |store: &dyn Store| {
+            let (mut found, mut from) = (Vec::new(), Some(0));
+            while let Some(next) = from
+                && let Some(partition) = store.next_partition(Partition(next)).unwrap()
+            {
+                found.push(partition.0);
+                from = partition.0.checked_add(1);
+            }
+            found
+        };
+        assert_eq!(partitions(&*store), [0_u32; 0]);
+        let records = [0, 3, 700, u32::MAX].map(|at| (key_of(at, 5, "k"), record(1, 1, 10)));
+        put(&*store, &records).unwrap();
+        assert_eq!(partitions(&*store), [0, 3, 700, u32::MAX]);
+        assert_eq!(store.next_partition(Partition(4)).unwrap(), Some(Partition(700)));
+        let dropped = [Partition(3), Partition(u32::MAX)].into();
+        store.drop_partitions(&dropped).unwrap();
+        assert_eq!(partitions(&*store), [0, 700]);
+        while store.sweep(10).unwrap() {}
+        assert_eq!(partitions(&*store), [0, 700]);
+    });
+}
+
+#[test]
+fn names_of_metadata_are_those_that_were_written() {
+    every_engine(|store| {
+        assert!(store.metadata_names().unwrap().is_empty());
+        let value = |name: &str| (name.to_owned(), Some(b"1".to_vec()));
+        let metadata = vec![value("kept.b"), value("journal"), value("a")];
+        store.write(&Writes { metadata, ..Writes::default() }).unwrap();
+        assert_eq!(store.metadata_names().unwrap(), ["a", "journal", "kept.b"]);
+        let metadata = vec![("journal".to_owned(), None)];
+        store.write(&Writes { metadata, ..Writes::default() }).unwrap();
+        assert_eq!(store.metadata_names().unwrap(), ["a", "kept.b"]);
+    });
 }
