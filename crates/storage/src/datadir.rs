@@ -27,6 +27,7 @@ use crate::ballast::{self, BALLAST};
 use crate::disk::{self, make_directory, replace_file};
 use crate::engine_kind::EngineKind;
 use crate::identity::NodeFile;
+use crate::migration;
 use crate::progress::{self, ProgressFound};
 use crate::{Identity, OpenError, ProgressFile, ShardFolder, ShardProgress};
 
@@ -86,6 +87,7 @@ impl DataDir {
         let mut directory = Self { path: path.into(), node, before, reached, lock };
         directory.write_node(&directory.node)?;
         directory.finish_setting_aside()?;
+        migration::forget_others(&directory)?;
         Ok(directory)
     }
 
@@ -168,7 +170,7 @@ impl DataDir {
     /// Returns the folder in which shard `index` keeps its files.
     #[must_use]
     pub fn shard_folder(&self, index: u16) -> ShardFolder {
-        ShardFolder::new(&self.path, index).with_engine(EngineKind::named(self.node.engine()))
+        ShardFolder::new(&self.path, index).with_engine(self.engine_kind())
     }
 
     /// Returns the state that [`Self::save_state`] last saved; `None` if there is none.
@@ -246,6 +248,11 @@ impl DataDir {
             Some(before) => self.write_node(before),
             None => self.write_node(&self.node.stopped()),
         }
+    }
+
+    /// Returns the kind of the engine that keeps the directory's records. An engine without files has none: any will do.
+    fn engine_kind(&self) -> EngineKind {
+        EngineKind::named(self.node.engine()).unwrap_or(EngineKind::Redb)
     }
 
     pub(crate) fn lock(&self) -> &File {

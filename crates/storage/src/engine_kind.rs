@@ -2,6 +2,8 @@
 //!
 //! Invariant: a shard's folder holds the files of one kind: that of the data directory, which is fixed when it is made.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::lsm_store;
@@ -18,11 +20,19 @@ pub(crate) enum EngineKind {
 }
 
 impl EngineKind {
-    const ALL: [Self; 2] = [Self::Redb, Self::Lsm];
+    pub(crate) const ALL: [Self; 2] = [Self::Redb, Self::Lsm];
 
-    /// Returns the kind with this name in the configuration. An engine without files has no kind: any will do.
-    pub(crate) fn named(name: &str) -> Self {
-        if name == "lsm" { Self::Lsm } else { Self::Redb }
+    /// Returns the kind with this name in the configuration; `None` for an engine without files, and for any other name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Returns the name of the kind in the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+            Self::Lsm => "lsm",
+        }
     }
 
     /// Returns the kind of the engine that lies in a shard's folder; `None` if there is none.
@@ -35,6 +45,32 @@ impl EngineKind {
         match self {
             Self::Redb => "records.redb",
             Self::Lsm => "records.lsm",
+        }
+    }
+
+    /// Opens the engine at `path`, or makes it.
+    pub(crate) fn open(self, path: &Path, cache_bytes: usize) -> Result<Box<dyn Store>, OpenError> {
+        Ok(match self {
+            Self::Redb => {
+                let options = RedbOptions { cache_bytes, ..RedbOptions::default() };
+                Box::new(RedbStore::open(path, &options)?)
+            }
+            Self::Lsm => {
+                let options = LsmOptions { cache_bytes, ..LsmOptions::default() };
+                Box::new(LsmStore::open(path, &options)?)
+            }
+        })
+    }
+
+    /// Removes the engine at `path`, which must be closed, if there is one.
+    pub(crate) fn remove(self, path: &Path) -> io::Result<()> {
+        let removed = match self {
+            Self::Redb => fs::remove_file(path),
+            Self::Lsm => fs::remove_dir_all(path),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 

@@ -71,6 +71,11 @@ pub struct SetAside {
 }
 
 impl ShardFolder {
+    /// Returns the kind of the shard's engine.
+    pub(crate) fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
     pub(crate) fn new(root: &Path, shard: u16) -> Self {
         Self { root: root.into(), shard, engine: EngineKind::Redb }
     }

@@ -93,9 +93,14 @@ impl NodeFile {
         stopped
     }
 
-    /// Returns the name of the engine that the directory was made for.
+    /// Returns the name of the engine that keeps the directory's records.
     pub(crate) fn engine(&self) -> &str {
         &self.engine
+    }
+
+    /// Changes the engine that keeps the directory's records.
+    pub(crate) fn set_engine(&mut self, engine: &str) {
+        self.engine = engine.into();
     }
 
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, OpenError> {
@@ -133,10 +138,12 @@ impl NodeFile {
         let expected = Self::first(identity, Incarnation(0));
         let own = "point the node at its own data directory";
         let fixed = "it is fixed when the directory is made: set the configuration back";
+        let engine = "set the configuration back, or copy the stopped node's records into another engine \
+                      with `jedlik-admin engine migrate`";
         for (what, found, expected, remedy) in [
             ("cluster", &self.cluster, &expected.cluster, own),
             ("node", &self.node, &expected.node, own),
-            ("engine", &self.engine, &expected.engine, fixed),
+            ("engine", &self.engine, &expected.engine, engine),
             ("a shard count of", &self.shards.to_string(), &expected.shards.to_string(), fixed),
             (
                 "a partition count of",

@@ -12,6 +12,7 @@
 mod ballast;
 mod buffer;
 mod checked;
+mod contents;
 mod datadir;
 mod disk;
 mod earlier_copy;
@@ -43,6 +44,7 @@ mod lsm_store;
 mod mark;
 mod memory;
 mod merge;
+mod migration;
 mod open_files;
 mod options;
 mod past;
@@ -59,6 +61,7 @@ mod trouble_log;
 #[cfg(test)]
 mod tests;
 
+pub use contents::ContentsDigest;
 pub use datadir::{DataDir, StateFile};
 pub use disk::{Directory, Disk, FileBytes, JournalFile, ReadSpace, Space};
 pub use earlier_copy::EarlierCopy;
@@ -75,6 +78,7 @@ pub use journal::{DamagedRegion, Recovery};
 pub use life_mark::{LifeMark, MarkFound, in_engine as life_in_engine};
 pub use lsm_store::{LsmOptions, LsmStore};
 pub use memory::MemoryStore;
+pub use migration::{MigrateError, Migrated, MigratedShard, Migration, MigrationProgress};
 pub use open_files::OpenFiles;
 pub use options::{ShardIdentity, ShardOptions};
 pub use progress::{ProgressFile, ProgressWatch, ShardProgress};
