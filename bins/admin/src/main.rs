@@ -10,6 +10,7 @@ mod cert;
 mod cluster;
 mod connection;
 mod doctor;
+mod engine;
 mod exit;
 mod explain;
 mod hints;
@@ -62,6 +63,9 @@ enum Subject {
     /// Maintenance of single nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// The engine that keeps a stopped node's records
+    #[command(subcommand)]
+    Engine(engine::EngineCommand),
     Explain(explain::ExplainArgs),
     Hints(hints::HintsArgs),
     Repair(repair::RepairArgs),
@@ -114,6 +118,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Subject::Task(command) => task::run(&connection, command, output).await,
         Subject::Bucket(command) => bucket::run(&connection, command, output).await,
         Subject::Node(command) => node::run(&connection, command, output).await,
+        Subject::Engine(command) => engine::run(command, output),
         Subject::Explain(args) => explain::run(&connection, args, output).await,
         Subject::Hints(args) => hints::run(&connection, args, output).await,
         Subject::Repair(args) => repair::run(&connection, args, output).await,
@@ -173,6 +178,7 @@ mod tests {
             "bucket show carts --profile p.toml",
             "bucket set carts r=3 ttl_ms=none",
             "node stats",
+            "engine migrate --data-dir data --to lsm --json",
             "explain carts alice --json",
             "explain --escapes carts two\\nlines",
             "hints --watch",
@@ -214,6 +220,7 @@ mod tests {
             "bucket set carts",
             "bucket set carts r",
             "node",
+            "engine migrate --to lsm",
             "explain carts",
             "hints --watch --wait",
             "hints --timeout 5",
