@@ -58,6 +58,7 @@ mod limits;
 mod lives;
 mod load;
 mod lost;
+mod migrated;
 mod node;
 mod nonsense;
 mod observer;
