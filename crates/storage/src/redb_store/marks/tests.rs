@@ -34,7 +34,7 @@ fn key(partition: u32, bucket: usize, position: u8) -> PlacedKey {
 }
 
 fn marks(store: &RedbStore) -> u64 {
-    store.with("counting marks", |opened| Ok(opened.tables.marks.len()?)).unwrap()
+    store.file.with("counting marks", |opened| Ok(opened.tables.marks.len()?)).unwrap()
 }
 
 fn remove(store: &RedbStore, key: &PlacedKey) {
@@ -144,7 +144,7 @@ fn a_mark_without_a_record_hides_nothing_and_a_damaged_one_is_not_relied_on() {
             transaction.open_table(MARKS)?.insert(row.as_slice(), sum)?;
             Ok(())
         };
-        store.commit("a test", write).unwrap();
+        store.file.commit("a test", write).unwrap();
     };
     mark(&marked, true);
     assert_eq!(page_of(&store, "b", 10), (vec![there.clone()], true));

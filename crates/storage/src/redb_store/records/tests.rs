@@ -32,7 +32,7 @@ fn filled(folder: &TempDir) -> (RedbStore, Vec<(PlacedKey, StoredRecord)>) {
 
 /// Returns the number of values that lie apart.
 fn apart(store: &RedbStore) -> u64 {
-    store.with("counting values", |opened| Ok(opened.tables.values.len()?)).unwrap()
+    store.file.with("counting values", |opened| Ok(opened.tables.values.len()?)).unwrap()
 }
 
 /// Writes `value` in the place of the value that lies apart; `None` removes that one.
@@ -46,7 +46,7 @@ fn replace_value(store: &RedbStore, key: &PlacedKey, value: Option<&[u8]>) {
         }
         Ok(())
     };
-    store.commit("a test", replace).unwrap();
+    store.file.commit("a test", replace).unwrap();
 }
 
 fn damage(store: &RedbStore, key: &PlacedKey) -> &'static str {
@@ -114,7 +114,7 @@ fn a_row_that_stands_for_values_elsewhere_is_damaged_by_any_bit() {
     let folder = tempfile::tempdir().unwrap();
     let (store, records) = filled(&folder);
     let bytes = key_bytes(&records[0].0);
-    let row = store.with("a test", |opened| {
+    let row = store.file.with("a test", |opened| {
         Ok(opened.tables.records.get(bytes.as_slice())?.unwrap().value().to_vec())
     });
     let row = row.unwrap();
@@ -130,7 +130,7 @@ fn a_row_that_stands_for_values_elsewhere_is_damaged_by_any_bit() {
         transaction.open_table(RECORDS)?.insert(bytes.as_slice(), row.as_slice())?;
         Ok(())
     };
-    store.commit("a test", flipped).unwrap();
+    store.file.commit("a test", flipped).unwrap();
     assert_eq!(damage(&store, &records[0].0), "its format is unknown");
     put(&store, &[(records[0].0.clone(), record(1, 1, 3))]).unwrap();
     assert_eq!(apart(&store), 1, "what may have lain apart is gone with it");
