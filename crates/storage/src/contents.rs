@@ -46,7 +46,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Place before everything.
+    /// Place before everything that an engine holds.
     pub(crate) const START: Self = Self::Partition(Partition(0));
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -247,9 +247,9 @@ fn damaged(key: &PlacedKey, what: &'static str) -> StoreError {
 /// Digest of an engine's contents: equal for two engines that hold the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ContentsDigest {
-    /// Number of records.
+    /// Number of records among the rows.
     pub records: u64,
-    /// Number of hints.
+    /// Number of hints among the rows.
     pub hints: u64,
     /// XXH3-128 of all records, hints and metadata, with their keys, in order.
     pub sum: u128,

@@ -44,7 +44,7 @@ pub struct Migration {
 pub struct MigrationProgress {
     /// Shard that is at work, counted from 0.
     pub shard: u16,
-    /// Number of shards.
+    /// Number of shards of the node.
     pub shards: u16,
     /// Whether the shard's copy is complete and is being compared with the original.
     pub comparing: bool,
@@ -344,7 +344,7 @@ fn held(
     guarded(open).unwrap_or_else(|what| Err(OpenError::EngineDamaged { path: path.into(), what }))
 }
 
-/// Closes an engine.
+/// Closes an engine; its panic is logged.
 fn closed(engine: Box<dyn Store>) {
     if let Err(what) = guarded(|| drop(engine)) {
         warn!(what, "an engine could not be closed");

@@ -1,3 +1,5 @@
+//! Reports of migrations, and the exit codes of mistakes.
+
 use std::path::PathBuf;
 
 use jedlik_hashing::{NodeId, PartitionCount};

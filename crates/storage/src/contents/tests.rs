@@ -1,3 +1,5 @@
+//! Readings and digests of every engine's contents.
+
 use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
