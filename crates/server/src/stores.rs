@@ -153,8 +153,8 @@ impl ShardSource {
         Ok(match self.engine {
             Engine::Redb => {
                 let path = self.folder.engine_path();
-                let options =
-                    RedbOptions { cache_bytes: self.cache_bytes, ..RedbOptions::default() };
+                let (cache_bytes, replaced) = (self.cache_bytes, self.folder.replaced());
+                let options = RedbOptions { cache_bytes, replaced, ..RedbOptions::default() };
                 let open = || RedbStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }

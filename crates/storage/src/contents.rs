@@ -113,19 +113,18 @@ impl Page {
     }
 }
 
-/// Reader of all contents from a place on.
-pub(crate) struct Reader<'a> {
-    engine: &'a dyn Store,
+/// Reader of all contents of an engine from a place on.
+pub(crate) struct Reader {
     place: Place,
     page_bytes: usize,
     /// Targets of all hints, sorted; `None` until the first hint is read.
     targets: Option<Vec<NodeId>>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader {
     /// Returns the reader of what is past `place`, in pages that end at `page_bytes`.
-    pub(crate) fn new(engine: &'a dyn Store, place: Place, page_bytes: usize) -> Self {
-        Self { engine, place, page_bytes, targets: None }
+    pub(crate) fn new(place: Place, page_bytes: usize) -> Self {
+        Self { place, page_bytes, targets: None }
     }
 
     /// Returns the place up to which everything was read.
@@ -137,35 +136,37 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] for a record or hint that fails its checksum; otherwise the engine's own.
-    pub(crate) fn next_page(&mut self) -> Result<Option<Page>, StoreError> {
+    pub(crate) fn next_page(&mut self, engine: &dyn Store) -> Result<Option<Page>, StoreError> {
         let mut page = Page::default();
         while self.place != Place::End && !page.is_full(self.page_bytes) {
             self.place = match &self.place {
-                Place::Partition(from) => match self.engine.next_partition(*from)? {
-                    Some(partition) => self.records(&mut page, partition, None)?,
+                Place::Partition(from) => match engine.next_partition(*from)? {
+                    Some(partition) => self.records(engine, &mut page, partition, None)?,
                     None => Place::Target(NodeId(0)),
                 },
                 Place::Record(after) => {
-                    self.records(&mut page, after.partition, Some(after.clone()))?
+                    self.records(engine, &mut page, after.partition, Some(after.clone()))?
                 }
                 Place::Target(from) => {
                     let from = *from;
-                    match self.targets()?.iter().find(|target| **target >= from).copied() {
-                        Some(target) => self.hints(&mut page, target, None)?,
+                    match self.targets(engine)?.iter().find(|target| **target >= from).copied() {
+                        Some(target) => self.hints(engine, &mut page, target, None)?,
                         None => Place::Metadata,
                     }
                 }
-                Place::Hint(target, after) => self.hints(&mut page, *target, Some(after))?,
-                Place::Metadata => self.metadata(&mut page)?,
+                Place::Hint(target, after) => {
+                    self.hints(engine, &mut page, *target, Some(after))?
+                }
+                Place::Metadata => metadata(engine, &mut page)?,
                 Place::End => Place::End,
             };
         }
         Ok((!page.is_empty()).then_some(page))
     }
 
-    fn targets(&mut self) -> Result<&[NodeId], StoreError> {
+    fn targets(&mut self, engine: &dyn Store) -> Result<&[NodeId], StoreError> {
         if self.targets.is_none() {
-            let totals = self.engine.hint_totals()?;
+            let totals = engine.hint_totals()?;
             self.targets = Some(totals.into_iter().map(|(target, _)| target).collect());
         }
         Ok(self.targets.as_deref().unwrap_or_default())
@@ -174,11 +175,12 @@ impl<'a> Reader<'a> {
     /// Adds records of one partition to the page. Returns the place past them.
     fn records(
         &self,
+        engine: &dyn Store,
         page: &mut Page,
         partition: Partition,
         after: Option<PlacedKey>,
     ) -> Result<Place, StoreError> {
-        let found = self.engine.range(&RangeQuery {
+        let found = engine.range(&RangeQuery {
             partition,
             from: None,
             to: None,
@@ -205,11 +207,12 @@ impl<'a> Reader<'a> {
     /// Adds hints of one target to the page. Returns the place past them.
     fn hints(
         &self,
+        engine: &dyn Store,
         page: &mut Page,
         target: NodeId,
         after: Option<&HintMark>,
     ) -> Result<Place, StoreError> {
-        let found = self.engine.hints(target, after, PAGE_ROWS, self.page_bytes)?;
+        let found = engine.hints(target, after, PAGE_ROWS, self.page_bytes)?;
         for row in found.rows {
             let HintRow { mark, size_bytes, record } = row;
             let Some(record) = record else {
@@ -225,15 +228,16 @@ impl<'a> Reader<'a> {
             None => past().unwrap_or(Place::Metadata),
         })
     }
+}
 
-    fn metadata(&self, page: &mut Page) -> Result<Place, StoreError> {
-        for name in self.engine.metadata_names()? {
-            if let Some(value) = self.engine.metadata(&name)? {
-                page.metadata.push((name, value));
-            }
+/// Adds all metadata to the page.
+fn metadata(engine: &dyn Store, page: &mut Page) -> Result<Place, StoreError> {
+    for name in engine.metadata_names()? {
+        if let Some(value) = engine.metadata(&name)? {
+            page.metadata.push((name, value));
         }
-        Ok(Place::End)
     }
+    Ok(Place::End)
 }
 
 fn damaged(key: &PlacedKey, what: &'static str) -> StoreError {

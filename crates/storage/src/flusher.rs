@@ -88,9 +88,8 @@ fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sen
                 if !flush(settings, buffers, &frozen, report) {
                     return;
                 }
-                if !frozen.buffer.dropped().is_empty() {
-                    pause = Some(SWEEP_PAUSE);
-                }
+                // There may be something to sweep now, or room to give back.
+                pause = Some(SWEEP_PAUSE);
                 drop(frozen);
                 let _ = report.send(FlushReport::Flushed);
             }

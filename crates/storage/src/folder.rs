@@ -26,6 +26,7 @@ use crate::disk::{make_directory, sync_directory};
 use crate::engine_kind::EngineKind;
 use crate::fault_note::FaultNote;
 use crate::life_mark::{self, MarkFound};
+use crate::open_files::EngineFile;
 use crate::redb_store::Salvaged;
 use crate::{
     Guarded, LsmOptions, LsmStore, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes,
@@ -44,6 +45,7 @@ pub struct ShardFolder {
     root: PathBuf,
     shard: u16,
     engine: EngineKind,
+    replaced: EngineFile,
 }
 
 /// Files of a shard that were set aside and are not used any more.
@@ -77,7 +79,13 @@ impl ShardFolder {
     }
 
     pub(crate) fn new(root: &Path, shard: u16) -> Self {
-        Self { root: root.into(), shard, engine: EngineKind::Redb }
+        Self { root: root.into(), shard, engine: EngineKind::Redb, replaced: EngineFile::default() }
+    }
+
+    /// Returns the identity of the file that the shard's engine has put into the place of its own, for its options.
+    #[must_use]
+    pub fn replaced(&self) -> EngineFile {
+        self.replaced.clone()
     }
 
     /// Returns the same folder with an engine of this kind.

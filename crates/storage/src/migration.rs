@@ -208,8 +208,8 @@ impl ShardCopy {
     ) -> Result<(), MigrateError> {
         let of_records = self.reading(|| original.record_count())?;
         let mut records = self.writing(|| copy.record_count())?;
-        let mut reader = Reader::new(original, trail.place.clone(), self.page_bytes);
-        while let Some(page) = self.reading(|| reader.next_page())? {
+        let mut reader = Reader::new(trail.place.clone(), self.page_bytes);
+        while let Some(page) = self.reading(|| reader.next_page(original))? {
             records += page.records() as u64;
             let writes = page.into_writes();
             self.writing(|| copy.write(&writes))?;
@@ -230,9 +230,9 @@ impl ShardCopy {
         let of_records = 2 * self.reading(|| original.record_count())?;
         let mut records = 0;
         let mut digest = |engine: &dyn Store| {
-            let mut reader = Reader::new(engine, Place::START, self.page_bytes);
+            let mut reader = Reader::new(Place::START, self.page_bytes);
             let mut digester = Digester::default();
-            while let Some(page) = self.reading(|| reader.next_page())? {
+            while let Some(page) = self.reading(|| reader.next_page(engine))? {
                 digester.add(&page);
                 records += page.records() as u64;
                 self.tell(tell, true, records, of_records)?;

@@ -6,8 +6,30 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{OpenError, ShardFolder};
+
+/// Identity of the file that an engine itself has put into the place of the one that it was opened with; clones share
+/// it.
+#[derive(Debug, Clone, Default)]
+pub struct EngineFile(Arc<Mutex<Option<FileId>>>);
+
+impl EngineFile {
+    /// Notes that the file at `path` is about to take the place of the engine's.
+    pub(crate) fn note(&self, path: &Path) {
+        *self.known() = FileId::at(path);
+    }
+
+    fn is(&self, found: FileId) -> bool {
+        *self.known() == Some(found)
+    }
+
+    // Nothing panics with the lock held.
+    fn known(&self) -> MutexGuard<'_, Option<FileId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Files of a shard as they were when it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +66,11 @@ impl ShardFolder {
     #[must_use]
     pub fn missing<'a>(&self, open: &'a OpenFiles) -> Option<&'a Path> {
         let mut files = open.found.iter();
-        files.find(|(path, id)| FileId::at(path) != Some(*id)).map(|(path, _)| path.as_path())
+        let replaced = self.replaced();
+        let is_there = |path: &Path, id: &FileId| {
+            FileId::at(path).is_some_and(|it| it == *id || replaced.is(it))
+        };
+        files.find(|(path, id)| !is_there(path, id)).map(|(path, _)| path.as_path())
     }
 
     /// Whether engine and journal are there. To be asked of a shard that a life of this process has used.

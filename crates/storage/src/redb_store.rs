@@ -12,7 +12,8 @@
 //! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
 //!                                                               these bytes, then of both numbers
 //! dropped       partition (4)                                -> CRC-32 of the partition's bytes (4)
-//! metadata      name: "format"                               -> 7 (4 bytes), and CRC-32 as below
+//! metadata      name: "format"                               -> 8 (4 bytes), and CRC-32 as below
+//!                     "live": bytes of records and hints        -> number (8), CRC-32 (4)
 //!                     "journal": see `mark.rs`               -> generation (8), CRC-32 (4) of the name
 //!                     "kept.NAME": see `mark.rs`                and all before; generation (8), value,
 //!                     "past": see `mark.rs`                     CRC-32 (4); 1 (1), CRC-32 (4)
@@ -26,6 +27,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,27 +37,33 @@ use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use redb::{Builder, ReadableDatabase, ReadableTableMetadata, StorageBackend};
 
 use crate::hint::{HintRow, HintRows};
+use crate::open_files::EngineFile;
 use crate::{OpenError, RangeQuery, Store, StoreError, Writes};
 
 mod drops;
 mod failures;
 mod file;
 mod hints;
+mod live;
 mod marks;
 mod metadata;
 mod overlay;
 mod pages;
 mod ranges;
 mod records;
+mod rewrite;
 mod salvage;
 mod tables;
 mod writes;
 
 use file::{Opener, RedbFile};
+use live::LiveChange;
 use marks::{MarkCounts, MarkWriter};
 use pages::Pages;
 #[cfg(test)]
 pub(crate) use pages::seal;
+pub use rewrite::RewriteOptions;
+use rewrite::{Rewriter, Touched};
 pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
 pub use tables::open_redb_file;
@@ -69,6 +77,8 @@ const MARKED_KEYS: usize = 64;
 /// Size from which a record is large, in bytes, unless options say otherwise. Below it, a second row would cost puts
 /// more than it spares listings: a tenth of a millisecond for each value.
 const LARGE_RECORD_BYTES: usize = 64 << 10;
+/// Unit in which a file system tells the room that a file takes, in bytes.
+const BLOCK_BYTES: u64 = 512;
 
 /// Settings of one redb file.
 #[derive(Debug, Clone)]
@@ -81,6 +91,10 @@ pub struct RedbOptions {
     /// Number of a bucket's keys that are marked in each partition, by which its pages are found; a bucket with more is
     /// looked for among all records. It may change from one opening to the next.
     pub marked_keys: usize,
+    /// Settings by which the file is rewritten once much of it is not needed.
+    pub rewrite: RewriteOptions,
+    /// Identity of the file that rewriting has put into the place of the one that was opened.
+    pub replaced: EngineFile,
 }
 
 impl Default for RedbOptions {
@@ -89,6 +103,8 @@ impl Default for RedbOptions {
             cache_bytes: 16 << 20,
             large_record_bytes: LARGE_RECORD_BYTES,
             marked_keys: MARKED_KEYS,
+            rewrite: RewriteOptions::default(),
+            replaced: EngineFile::default(),
         }
     }
 }
@@ -100,6 +116,8 @@ pub struct RedbStore {
     marked_keys: usize,
     /// Counts of marks, locked over a commit that may change them, and before the file's writer.
     mark_counts: Mutex<MarkCounts>,
+    /// Rewriting of the file; `None` for one that is not the engine's own, or no file of the real file system.
+    rewriter: Option<Rewriter>,
 }
 
 impl RedbStore {
@@ -108,6 +126,12 @@ impl RedbStore {
     /// # Errors
     /// The file can't be opened, is not redb's, or has another format.
     pub fn open(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
+        let rewriter = Rewriter::new(path, options)?;
+        Ok(Self { rewriter: Some(rewriter), ..Self::open_file(path, options)? })
+    }
+
+    /// Opens the file at `path`, or makes it, and lets it grow.
+    fn open_file(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
         let (file, cache_bytes) = (path.to_path_buf(), options.cache_bytes);
         let exists = path.try_exists().map_err(|e| OpenError::io("looking for", path, e))?;
         if !exists {
@@ -142,6 +166,7 @@ impl RedbStore {
             large_record_bytes: options.large_record_bytes,
             marked_keys: options.marked_keys,
             mark_counts: Mutex::default(),
+            rewriter: None,
         })
     }
 
@@ -168,7 +193,30 @@ impl RedbStore {
     ) -> Result<bool, StoreError> {
         let mut counts = self.mark_counts();
         counts.forget();
-        self.file.commit(doing, |transaction| drops::sweep(transaction, partition, limit_records))
+        let (more, change) = self.file.commit(
+            doing,
+            || {},
+            |transaction| drops::sweep(transaction, partition, limit_records),
+        )?;
+        self.count(change);
+        Ok(more)
+    }
+
+    /// Returns the bytes of records and hints with their keys, hidden ones included.
+    fn live_bytes(&self) -> Result<u64, StoreError> {
+        self.file.with("reading a count", |opened| Ok(opened.tables.live_bytes))
+    }
+
+    /// Notes what a commit may have changed, if the file is being rewritten.
+    fn note(&self, note: impl FnOnce(&mut Touched)) {
+        let Some(rewriter) = &self.rewriter else { return };
+        if let Some(touched) = &mut *rewriter.touched() {
+            note(touched);
+        }
+    }
+
+    fn count(&self, change: LiveChange) {
+        self.rewriter.iter().for_each(|rewriter| rewriter.count(change.total()));
     }
 
     fn mark_counts(&self) -> MutexGuard<'_, MarkCounts> {
@@ -194,23 +242,32 @@ impl Store for RedbStore {
     fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         self.make_way_for(writes)?;
         let counts = RefCell::new(self.mark_counts());
-        self.file.commit("writing a batch of records", |transaction| {
+        let note = || self.note(|touched| touched.note_writes(writes));
+        let change = self.file.commit("writing a batch of records", note, |transaction| {
             let counts = &mut **counts.borrow_mut();
             counts.begin();
             let marks = MarkWriter::new(transaction, counts, self.marked_keys);
             writes::write_all(transaction, writes, self.large_record_bytes, marks)
         })?;
         counts.into_inner().committed();
+        self.count(change);
         Ok(())
     }
 
     fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {
-        self.file.commit("dropping partitions", |transaction| drops::hide(transaction, partitions))
+        let note = || self.note(|touched| touched.note_dropped(partitions));
+        let hide = |transaction: &_| drops::hide(transaction, partitions);
+        self.file.commit("dropping partitions", note, hide)
     }
 
     fn sweep(&self, limit_records: usize) -> Result<bool, StoreError> {
         let doing = "sweeping dropped partitions";
         let hidden = self.file.with(doing, |opened| Ok(opened.tables.dropped.first().copied()))?;
+        if let Some(rewriter) = &self.rewriter
+            && rewriter.step(self)?
+        {
+            return Ok(true);
+        }
         let Some(partition) = hidden else { return Ok(false) };
         self.sweep_step(doing, partition, limit_records)?;
         Ok(true)
@@ -260,8 +317,9 @@ impl Store for RedbStore {
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {
-        // An engine that is no file of the real file system has no size to tell.
-        Ok(fs::metadata(&self.file.path).map_or(0, |metadata| metadata.len()))
+        // An engine that is no file of the real file system has no size to tell. redb doubles the length of its file,
+        // which takes no room until it is written.
+        Ok(fs::metadata(&self.file.path).map_or(0, |metadata| metadata.blocks() * BLOCK_BYTES))
     }
 
     fn record_count(&self) -> Result<u64, StoreError> {

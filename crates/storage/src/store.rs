@@ -46,8 +46,8 @@ pub trait Store: Send + Sync + 'static {
     /// As for [`Self::write`].
     fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError>;
 
-    /// Removes up to about `limit_records` records of dropped partitions from the disk. Returns false if none were left
-    /// to remove.
+    /// Removes up to about `limit_records` records of dropped partitions from the disk, or takes another step at giving
+    /// room back. Returns false if nothing was left to do; a later write may change that.
     ///
     /// # Errors
     /// As for [`Self::write`].

@@ -28,9 +28,8 @@ fn fill(store: &dyn Store) {
 }
 
 fn digest(store: &dyn Store) -> Result<ContentsDigest, StoreError> {
-    let (mut reader, mut digester) =
-        (Reader::new(store, Place::START, PAGE_BYTES), Digester::default());
-    while let Some(page) = reader.next_page()? {
+    let (mut reader, mut digester) = (Reader::new(Place::START, PAGE_BYTES), Digester::default());
+    while let Some(page) = reader.next_page(store)? {
         digester.add(&page);
     }
     Ok(digester.finish())
@@ -48,8 +47,8 @@ fn engines_that_hold_the_same_have_one_digest_and_a_copy_has_it_too() {
         assert_eq!(digest(&*store).unwrap(), expected);
         for other in Engine::all(&Machine::new(2)) {
             let copy = other.open().unwrap();
-            let mut reader = Reader::new(&*store, Place::START, 700);
-            while let Some(page) = reader.next_page().unwrap() {
+            let mut reader = Reader::new(Place::START, 700);
+            while let Some(page) = reader.next_page(&*store).unwrap() {
                 copy.write(&page.into_writes()).unwrap();
             }
             assert_eq!(digest(&*copy).unwrap(), expected);

@@ -73,9 +73,8 @@ fn fill(store: &dyn Store, shard: u16) {
 }
 
 fn digest(store: &dyn Store) -> ContentsDigest {
-    let (mut reader, mut digester) =
-        (Reader::new(store, Place::START, PAGE_BYTES), Digester::default());
-    while let Some(page) = reader.next_page().unwrap() {
+    let (mut reader, mut digester) = (Reader::new(Place::START, PAGE_BYTES), Digester::default());
+    while let Some(page) = reader.next_page(store).unwrap() {
         digester.add(&page);
     }
     digester.finish()

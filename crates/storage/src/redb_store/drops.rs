@@ -11,6 +11,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use crate::format::whole_length_bytes;
 
+use super::live::LiveChange;
 use super::marks;
 use super::tables::{DROPPED, RECORDS, VALUES, drop_checksum};
 
@@ -33,21 +34,23 @@ pub(super) fn hide(
     Ok(())
 }
 
-/// Removes up to `limit_records` hidden records of `partition`. Returns false once none are left.
+/// Removes up to `limit_records` hidden records of `partition`. Returns false once none are left, and the bytes that were
+/// removed.
 pub(super) fn sweep(
     transaction: &WriteTransaction,
     partition: Partition,
     limit_records: usize,
-) -> Result<bool, redb::Error> {
+) -> Result<(bool, LiveChange), redb::Error> {
     let mut dropped = transaction.open_table(DROPPED)?;
     if dropped.get(partition.0)?.is_none() {
-        return Ok(false);
+        return Ok((false, LiveChange::default()));
     }
     let mut records = transaction.open_table(RECORDS)?;
     let (first, end) = bounds(partition);
     let (mut left, mut left_bytes) = (limit_records.max(1), SWEEP_LIMIT_BYTES);
     // The first key that stays for the next step.
     let mut stays = None;
+    let mut live = LiveChange::default();
     for entry in records.range::<&[u8]>((bound(&first), bound(&end)))? {
         let (key, value) = entry?;
         if left == 0 || left_bytes == 0 {
@@ -56,6 +59,7 @@ pub(super) fn sweep(
         }
         left -= 1;
         left_bytes = left_bytes.saturating_sub(whole_length_bytes(value.value()));
+        live.remove(key.value(), value.value());
     }
     let more = stays.is_some();
     let end = stays.map_or(end, Bound::Excluded);
@@ -69,7 +73,8 @@ pub(super) fn sweep(
     if !more {
         dropped.remove(partition.0)?;
     }
-    Ok(more)
+    live.apply(transaction)?;
+    Ok((more, live))
 }
 
 /// Returns the bounds of the keys of `partition`, whatever follows their partition's bytes.

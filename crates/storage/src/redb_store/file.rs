@@ -4,10 +4,11 @@
 //! call does that.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{Database, DatabaseError, WriteTransaction};
 
+use crate::disk::sync_directory;
 use crate::hint_rows::damage_log;
 use crate::trouble_log::TroubleLog;
 use crate::{OpenError, StoreError};
@@ -24,10 +25,34 @@ pub(super) struct RedbFile {
     opener: Opener,
     /// The open file; `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
-    /// Lock for one commit at a time; a wait for it holds up nobody who reads.
-    writer: Mutex<()>,
+    /// Lock for one commit at a time, with what commits have to do; a wait for it holds up nobody who reads.
+    writer: Mutex<Writer>,
     pub(super) reopenings: TroubleLog,
     pub(super) damaged_hints: Arc<TroubleLog>,
+}
+
+/// Duties of the next commit.
+#[derive(Default)]
+struct Writer {
+    /// Whether the file has taken the place of another one, and its name may not be durable yet.
+    renamed: bool,
+}
+
+/// Guard over a file's commits: while it is held there is none.
+pub(super) struct Writing<'a> {
+    file: &'a RedbFile,
+    writer: MutexGuard<'a, Writer>,
+}
+
+impl Writing<'_> {
+    /// Makes another file, which has taken the name of this one, the open one. Returns the one that was.
+    pub(super) fn replace(mut self, opened: Opened) -> Option<Opened> {
+        self.writer.renamed = true;
+        let old = self.file.write().replace(opened);
+        // If the name can't be made durable now, nothing is committed until it is.
+        let _ = self.file.settle_name(&mut self.writer, "naming the rewritten file");
+        old
+    }
 }
 
 /// The open file. Fields are dropped in order: the tables before the database that they read.
@@ -112,24 +137,61 @@ impl RedbFile {
         Ok(())
     }
 
-    /// Makes one durable commit of what `act` does; loads see it from then on.
+    /// Waits for the commit under way, and holds up others.
+    pub(super) fn writing(&self) -> Writing<'_> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Writing { file: self, writer }
+    }
+
+    /// Gives up the file as it is open; `None` if it was broken.
+    pub(super) fn take_opened(&self) -> Option<Opened> {
+        self.write().take()
+    }
+
+    /// Makes the file's name durable, if it has taken that of another one.
+    fn settle_name(&self, writer: &mut Writer, doing: &'static str) -> Result<(), StoreError> {
+        if writer.renamed {
+            let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync_directory(directory.unwrap_or(Path::new(".")))
+                .map_err(|error| StoreError::io(doing, error))?;
+            writer.renamed = false;
+        }
+        Ok(())
+    }
+
+    /// Makes one durable commit of what `act` does; loads see it from then on. `note` is called after that
+    /// and before the next commit, whatever came of this one.
     pub(super) fn commit<T>(
+        &self,
+        doing: &'static str,
+        note: impl FnOnce(),
+        act: impl Fn(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settle_name(&mut writer, doing)?;
+        let outcome = self.transact(doing, act).and_then(|outcome| {
+            self.reopenings.works();
+            self.refresh(doing)?;
+            Ok(outcome)
+        });
+        // Loads see the commit by now: whoever is told of a key reads what was written.
+        note();
+        outcome
+    }
+
+    fn transact<T>(
         &self,
         doing: &'static str,
         act: impl Fn(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.with(doing, |opened| {
+        self.with(doing, |opened| {
             let mut transaction = opened.database.begin_write()?;
             // Without it the whole file would be read after a crash.
             transaction.set_quick_repair(true);
             let outcome = act(&transaction)?;
             transaction.commit()?;
             Ok(outcome)
-        })?;
-        self.reopenings.works();
-        self.refresh(doing)?;
-        Ok(outcome)
+        })
     }
 
     /// Lets loads see the last commit.

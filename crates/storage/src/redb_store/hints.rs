@@ -14,6 +14,7 @@ use crate::format::{parse_value, value_bytes};
 use crate::hint::{HintRow, HintRows, HintRowsBuilder, HintWrite};
 use crate::hint_rows::{HintPlace, bytes_by_age, bytes_by_key, parse_by_age};
 
+use super::live::LiveChange;
 use super::tables::{HINTS, HINTS_BY_KEY, Tables};
 
 /// Returns the hint of `key` for `target`.
@@ -107,6 +108,7 @@ pub(super) fn totals(tables: &Tables) -> Result<Vec<(NodeId, HintTotals)>, redb:
 pub(super) fn write(
     transaction: &WriteTransaction,
     writes: &[HintWrite],
+    live: &mut LiveChange,
 ) -> Result<(), redb::Error> {
     let mut hints = transaction.open_table(HINTS)?;
     let mut places = transaction.open_table(HINTS_BY_KEY)?;
@@ -116,12 +118,17 @@ pub(super) fn write(
             && hint.as_ref().is_none_or(|hint| hint.since_ms != before.since_ms)
         {
             let mark = HintMark { since_ms: before.since_ms, key: key.clone() };
-            hints.remove(bytes_by_age(*target, &mark).as_slice())?;
+            let by_age = bytes_by_age(*target, &mark);
+            let before = hints.remove(by_age.as_slice())?;
+            before.iter().for_each(|before| live.remove(&by_age, before.value()));
         }
         match hint {
             Some(hint) => {
                 let by_age = bytes_by_age(*target, &hint.mark());
-                hints.insert(by_age.as_slice(), value_bytes(&by_age, &hint.record).as_slice())?;
+                let row = value_bytes(&by_age, &hint.record);
+                let before = hints.insert(by_age.as_slice(), row.as_slice())?;
+                before.iter().for_each(|before| live.remove(&by_age, before.value()));
+                live.add(&by_age, &row);
                 places.insert(by_key.as_slice(), HintPlace::bytes_of(&by_key, hint).as_slice())?;
             }
             None => drop(places.remove(by_key.as_slice())?),

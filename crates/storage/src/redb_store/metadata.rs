@@ -6,7 +6,12 @@ use redb::ReadableTable;
 
 use crate::checked::unchecked;
 
-use super::tables::FORMAT_NAME;
+use super::tables::{FORMAT_NAME, LIVE_NAME};
+
+/// Whether a value of this name is the engine's own.
+pub(super) fn is_own(name: &str) -> bool {
+    [FORMAT_NAME, LIVE_NAME].contains(&name)
+}
 
 /// Returns the names of all values but the engine's own, sorted.
 pub(super) fn names(
@@ -15,7 +20,7 @@ pub(super) fn names(
     let mut names = Vec::new();
     for entry in table.iter()? {
         let (name, _) = entry?;
-        if name.value() != FORMAT_NAME {
+        if !is_own(name.value()) {
             names.push(name.value().to_owned());
         }
     }

@@ -192,7 +192,7 @@ fn read_metadata(database: &Database) -> Result<Vec<MetadataWrite>, redb::Error>
     for entry in table.iter()? {
         let (name, _) = entry?;
         // What was kept over a clean stop says what the engine held as a whole.
-        if is_kept(name.value()) {
+        if is_kept(name.value()) || metadata::is_own(name.value()) {
             continue;
         }
         // A damaged value is as good as lost.

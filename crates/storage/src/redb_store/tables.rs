@@ -21,12 +21,13 @@ use crate::disk::{self, sync_directory};
 use crate::trouble_log::TroubleLog;
 
 use super::failures::engine_error;
-use super::metadata;
 use super::pages::Pages;
+use super::{live, metadata};
 
 /// Format of the tables that is read and written.
-pub(crate) const FORMAT: u32 = 7;
+pub(crate) const FORMAT: u32 = 8;
 pub(super) const FORMAT_NAME: &str = "format";
+pub(super) const LIVE_NAME: &str = "live";
 /// Memory for cached pages while a file is made, in bytes.
 const CACHE_BYTES: usize = 1 << 20;
 
@@ -55,6 +56,8 @@ pub(super) struct Tables {
     pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
     /// Partitions whose records are hidden until they are swept: see `drops.rs`.
     pub(super) dropped: BTreeSet<Partition>,
+    /// Bytes of records and hints with their keys: see `live.rs`.
+    pub(super) live_bytes: u64,
     /// Log of rows about hints that can't be read.
     pub(super) damaged_hints: Arc<TroubleLog>,
 }
@@ -83,6 +86,7 @@ impl Tables {
             marks: transaction.open_table(MARKS)?,
             hints: transaction.open_table(HINTS)?,
             hints_by_key: transaction.open_table(HINTS_BY_KEY)?,
+            live_bytes: live::load(&transaction.open_table(METADATA)?)?,
             damaged_hints: Arc::clone(damaged_hints),
         })
     }
@@ -151,7 +155,10 @@ pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     transaction.open_table(HINTS_BY_KEY)?;
     transaction.open_table(DROPPED)?;
     let format = checked(FORMAT_NAME, &FORMAT.to_le_bytes());
-    transaction.open_table(METADATA)?.insert(FORMAT_NAME, format.as_slice())?;
+    let mut metadata = transaction.open_table(METADATA)?;
+    metadata.insert(FORMAT_NAME, format.as_slice())?;
+    metadata.insert(LIVE_NAME, live::row(0).as_slice())?;
+    drop(metadata);
     transaction.commit()?;
     Ok(FORMAT)
 }

@@ -12,29 +12,34 @@ use crate::checked::checked;
 use crate::format::{apart_bytes, is_apart, key_bytes, value_bytes};
 
 use super::hints;
+use super::live::LiveChange;
 use super::marks::MarkWriter;
 use super::tables::{METADATA, RECORDS, VALUES};
 
 type BytesTable<'a> = Table<'a, &'static [u8], &'static [u8]>;
 
-/// Writes a batch: see [`crate::Store::write`]. Records of `large_record_bytes` and more are large.
+/// Writes a batch: see [`crate::Store::write`]. Records of `large_record_bytes` and more are large. Returns the change
+/// of the bytes that count.
 pub(super) fn write_all(
     transaction: &WriteTransaction,
     writes: &Writes,
     large_record_bytes: usize,
     marks: MarkWriter<'_>,
-) -> Result<(), redb::Error> {
+) -> Result<LiveChange, redb::Error> {
+    let mut live = LiveChange::default();
     if !writes.records.is_empty() {
         let records = transaction.open_table(RECORDS)?;
+        let live = &mut live;
         let mut writer =
-            RecordWriter { transaction, records, values: None, large_record_bytes, marks };
+            RecordWriter { transaction, records, values: None, large_record_bytes, marks, live };
         for (key, record) in &writes.records {
             writer.put(key, record.as_ref())?;
         }
     }
     if !writes.hints.is_empty() {
-        hints::write(transaction, &writes.hints)?;
+        hints::write(transaction, &writes.hints, &mut live)?;
     }
+    live.apply(transaction)?;
     if !writes.metadata.is_empty() {
         let mut table = transaction.open_table(METADATA)?;
         for (name, value) in &writes.metadata {
@@ -44,7 +49,7 @@ pub(super) fn write_all(
             };
         }
     }
-    Ok(())
+    Ok(live)
 }
 
 /// Writer of the tables that a record may have rows in.
@@ -55,6 +60,7 @@ struct RecordWriter<'a> {
     values: Option<BytesTable<'a>>,
     large_record_bytes: usize,
     marks: MarkWriter<'a>,
+    live: &'a mut LiveChange,
 }
 
 impl<'a> RecordWriter<'a> {
@@ -76,6 +82,8 @@ impl<'a> RecordWriter<'a> {
             None => self.records.remove(bytes.as_slice())?,
         };
         let was_there = before.is_some();
+        before.iter().for_each(|before| self.live.remove(&bytes, before.value()));
+        row.iter().for_each(|row| self.live.add(&bytes, row));
         let was_apart = before.is_some_and(|before| is_apart(before.value()));
         match large {
             Some(value) => drop(self.values()?.insert(bytes.as_slice(), value.as_slice())?),

@@ -61,6 +61,7 @@ impl Engine {
                     cache_bytes: 1 << 20,
                     large_record_bytes: LARGE_BYTES,
                     marked_keys: 3,
+                    ..RedbOptions::default()
                 };
                 let path = Path::new("/faulty/records.redb");
                 let store =

@@ -144,7 +144,7 @@ fn a_mark_without_a_record_hides_nothing_and_a_damaged_one_is_not_relied_on() {
             transaction.open_table(MARKS)?.insert(row.as_slice(), sum)?;
             Ok(())
         };
-        store.file.commit("a test", write).unwrap();
+        store.file.commit("a test", || {}, write).unwrap();
     };
     mark(&marked, true);
     assert_eq!(page_of(&store, "b", 10), (vec![there.clone()], true));

@@ -46,7 +46,7 @@ fn replace_value(store: &RedbStore, key: &PlacedKey, value: Option<&[u8]>) {
         }
         Ok(())
     };
-    store.file.commit("a test", replace).unwrap();
+    store.file.commit("a test", || {}, replace).unwrap();
 }
 
 fn damage(store: &RedbStore, key: &PlacedKey) -> &'static str {
@@ -130,7 +130,7 @@ fn a_row_that_stands_for_values_elsewhere_is_damaged_by_any_bit() {
         transaction.open_table(RECORDS)?.insert(bytes.as_slice(), row.as_slice())?;
         Ok(())
     };
-    store.file.commit("a test", flipped).unwrap();
+    store.file.commit("a test", || {}, flipped).unwrap();
     assert_eq!(damage(&store, &records[0].0), "its format is unknown");
     put(&store, &[(records[0].0.clone(), record(1, 1, 3))]).unwrap();
     assert_eq!(apart(&store), 1, "what may have lain apart is gone with it");
