@@ -18,6 +18,7 @@ mod engine_costs;
 mod lines;
 mod removals;
 mod rot;
+mod space;
 mod writers;
 
 /// Size from which a record is large here, so that the suites have both kinds, as they have buckets with few keys and
