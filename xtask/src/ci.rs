@@ -30,7 +30,7 @@ pub(crate) enum Part {
     Simulation,
     /// A sample of the planted bugs, each of which the simulator must catch.
     Planted,
-    /// A minute of real nodes under load and faults.
+    /// A minute of real nodes under load and faults, on each engine.
     Chaos,
 }
 

@@ -19,6 +19,7 @@ use crate::chance::Chance;
 use crate::chronicle::{Chronicle, print};
 use crate::clock;
 use crate::command::{command, output};
+use crate::engines::Engines;
 use crate::network::Network;
 use crate::node::{Node, NodeCondition};
 use crate::plan::{Number, troubled_limit};
@@ -35,6 +36,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Cluster {
     folder: PathBuf,
     binaries: PathBuf,
+    pub(crate) engines: Engines,
     pub(crate) network: Network,
     pub(crate) chronicle: Arc<Chronicle>,
     nodes: Mutex<BTreeMap<Number, Node>>,
@@ -42,9 +44,14 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Makes a cluster without nodes in `folder`, which exists and is empty.
-    pub(crate) fn new(folder: PathBuf, binaries: PathBuf, network: Network) -> Self {
+    pub(crate) fn new(
+        folder: PathBuf,
+        binaries: PathBuf,
+        network: Network,
+        engines: Engines,
+    ) -> Self {
         let (chronicle, nodes) = (Arc::new(Chronicle::new()), Mutex::default());
-        Self { folder, binaries, network, chronicle, nodes }
+        Self { folder, binaries, engines, network, chronicle, nodes }
     }
 
     /// Makes the authority, starts the nodes, and commits their first layout.
@@ -100,7 +107,7 @@ impl Cluster {
         let name = format!("n{number}");
         self.issue("node", &name).await?;
         let address = self.network.add(number).await?;
-        let node = Node::new(number, self.path(&name), address);
+        let node = Node::new(number, self.path(&name), address, self.engines.of(number));
         self.nodes.lock().await.insert(number, node);
         self.start(number).await?;
         self.write_profiles().await

@@ -8,6 +8,7 @@ mod chronicle;
 mod clock;
 mod cluster;
 mod command;
+mod engines;
 mod faults;
 mod judge;
 mod load;
@@ -31,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::chronicle::print;
 use crate::cluster::Cluster;
+use crate::engines::Engines;
 use crate::network::Network;
 use crate::report::Report;
 
@@ -53,6 +55,9 @@ pub(crate) struct Arguments {
     /// Members at the start
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
     nodes: u16,
+    /// Engine of every node: redb or lsm; or mixed, for nodes that have different ones
+    #[arg(long, default_value = "redb")]
+    engine: Engines,
     /// Folder for everything while it runs [default: the folder for temporary files]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -95,6 +100,7 @@ Exit codes: 0 nothing is lost, 1 a promise is broken, 2 the run failed, 130 inte
 
 Examples:
   cargo xtask chaos --minutes 3 --seed 7
+  cargo xtask chaos --minutes 3 --engine mixed
   cargo xtask chaos --minutes 30 --json chaos.json
   cargo xtask chaos --minutes 1 --processes-only";
 
@@ -131,7 +137,7 @@ async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let folder = folder.canonicalize()?;
     let network = Network::new(&prefix, !arguments.processes_only).await;
     let network = network.inspect_err(|_| drop(fs::remove_dir(&folder)))?;
-    let cluster = Arc::new(Cluster::new(folder, binaries, network));
+    let cluster = Arc::new(Cluster::new(folder, binaries, network, arguments.engine));
     let done = tokio::select! {
         done = run::run(&cluster, &plan) => done.map(Some),
         _ = interrupt.recv() => Ok(None),

@@ -6,11 +6,11 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
+use jedlik_engines::Engine;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
@@ -27,9 +27,7 @@ const LOG_READ_BYTES: usize = 4 << 10;
 const COPY: &str = "copy";
 /// Name of the file that says how far the calendar clock is ahead of the machine's.
 const CLOCK: &str = "clock";
-/// Name of the engine's file within a shard's folder.
-const ENGINE: &str = "records.redb";
-/// Number of bits that flip in each engine's file.
+/// Number of bits that flip in each shard's engine.
 const ROTTEN_PLACES: usize = 8;
 /// Size of a node's journal: small, so that a load fills it many times.
 const JOURNAL_BYTES: u32 = 4 << 20;
@@ -57,6 +55,7 @@ pub(crate) struct Node {
     /// Address on which the node listens; port 0 until the node has reported its port.
     pub(crate) address: SocketAddr,
     folder: PathBuf,
+    engine: Engine,
     child: Option<Child>,
     /// Task that copies the process's standard error into the log.
     reader: Option<JoinHandle<()>>,
@@ -66,10 +65,15 @@ pub(crate) struct Node {
 
 impl Node {
     /// Makes a node that has not been started yet.
-    pub(crate) fn new(number: Number, folder: PathBuf, address: SocketAddr) -> Self {
+    pub(crate) fn new(
+        number: Number,
+        folder: PathBuf,
+        address: SocketAddr,
+        engine: Engine,
+    ) -> Self {
         let condition = NodeCondition::Well;
         let (child, reader) = (None, None);
-        Self { number, condition, address, folder, child, reader, log_from_bytes: 0 }
+        Self { number, condition, address, folder, engine, child, reader, log_from_bytes: 0 }
     }
 
     /// Returns the node's name in the cluster.
@@ -125,12 +129,14 @@ impl Node {
     fn config(&self, seeds: &[SocketAddr]) -> String {
         let seeds: Vec<String> = seeds.iter().map(|seed| format!("\"{seed}\"")).collect();
         format!(
-            "data_dir = \"data\"\nlisten = \"{}\"\nseeds = [{}]\nzone = \"{}\"\n\n\
+            "data_dir = \"data\"\nlisten = \"{}\"\nseeds = [{}]\nzone = \"{}\"\n\
+             engine = \"{}\"\n\n\
              [storage]\njournal_bytes = {JOURNAL_BYTES}\n\n\
              [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n",
             self.address,
             seeds.join(", "),
-            self.name()
+            self.name(),
+            self.engine
         )
     }
 
@@ -217,17 +223,9 @@ impl Node {
     /// Flips a bit in each of several places of the engines' files. The process may run.
     pub(crate) fn rot(&self, chance: &mut Chance) -> anyhow::Result<()> {
         for shard in fs::read_dir(self.data())? {
-            let path = shard?.path().join(ENGINE);
-            if !path.exists() {
-                continue;
-            }
-            let file = File::options().read(true).write(true).open(path)?;
-            let length = file.metadata()?.len().max(1);
+            let shard = shard?.path();
             for _ in 0..ROTTEN_PLACES {
-                let (at, bit) = (chance.below(length), chance.below(8));
-                let mut byte = [0];
-                file.read_exact_at(&mut byte, at)?;
-                file.write_all_at(&[byte[0] ^ (1 << bit)], at)?;
+                self.engine.flip_a_bit(&shard, &mut |limit| chance.below(limit))?;
             }
         }
         Ok(())

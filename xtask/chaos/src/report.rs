@@ -42,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) minutes: f64,
     /// Number of members at the start.
     pub(crate) nodes: u16,
+    /// Name of the engine of all nodes, or `mixed`.
+    pub(crate) engine: String,
     /// Description of the network, and of the means to cut off and delay nodes.
     pub(crate) network: String,
     pub(crate) requests: Requests,
@@ -91,8 +93,13 @@ fn counts<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, minutes, nodes, network, requests, injected, keys, checked, .. } = self;
-        writeln!(f, "seed {seed}, {minutes} minutes, {nodes} nodes at first; {network}")?;
+        let Self {
+            seed, minutes, nodes, engine, network, requests, injected, keys, checked, ..
+        } = self;
+        writeln!(
+            f,
+            "seed {seed}, {minutes} minutes, {nodes} nodes on {engine} at first; {network}"
+        )?;
         let total: u64 = requests.asked.values().sum();
         writeln!(f, "requests: {total}: {}", counts(&requests.asked))?;
         writeln!(f, "failed:   {}", counts(&requests.failed))?;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::changes::{Changes, Rests};
 use crate::cluster::Cluster;
+use crate::engines::Engines;
 use crate::judge::{Checked, judge};
 use crate::load::{self, Common, Sizes, key};
 use crate::plan::{Number, Plan, Setting};
@@ -38,6 +39,7 @@ pub(crate) struct Planned {
     setting: Setting,
     sizes: Sizes,
     sabotage: bool,
+    engines: Engines,
     plan: Plan,
 }
 
@@ -67,7 +69,7 @@ impl Planned {
                 fault.at_ms > to_ms || fault.at_ms + fault.for_ms + SABOTAGE_MS < from_ms
             });
         }
-        Ok(Self { setting, sizes, sabotage, plan })
+        Ok(Self { setting, sizes, sabotage, engines: arguments.engine, plan })
     }
 }
 
@@ -77,8 +79,9 @@ impl fmt::Display for Planned {
         let Sizes { writers, readers, keys } = self.sizes;
         writeln!(
             f,
-            "seed {seed}: {nodes} nodes, {writers} writers and {readers} readers of {keys} keys for \
+            "seed {seed}: {nodes} nodes on {}, {writers} writers and {readers} readers of {keys} keys for \
              {} s. In seconds since the load began:",
+            self.engines,
             span_ms / 1_000
         )?;
         write!(f, "{}", self.plan)
@@ -108,6 +111,7 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
         seed: setting.seed,
         minutes: setting.span_ms as f64 / 60_000.0,
         nodes: setting.nodes,
+        engine: cluster.engines.to_string(),
         network,
         requests: Requests::of(&sessions, *sizes, end_us),
         injected: cluster.chronicle.told().counts,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Changes, Rests};
 use crate::cluster::Cluster;
+use crate::engines::Engines;
 use crate::network::Network;
 use crate::plan::{MemberChange, Step};
 
@@ -78,7 +79,7 @@ async fn members_come_and_go_as_an_admin_would_have_them() {
     fs::create_dir_all(&binaries).unwrap();
     script(&binaries.join("jedlik-node"), NODE);
     script(&binaries.join("jedlik-admin"), ADMIN);
-    let cluster = Arc::new(Cluster::new(home.clone(), binaries, Network::Loopback));
+    let cluster = Arc::new(Cluster::new(home.clone(), binaries, Network::Loopback, Engines::Mixed));
     cluster.set_up(4).await.unwrap();
     let rests = Arc::new(Rests::default());
     let mut changes = Changes::new(cluster.clone(), rests.clone(), 7);

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use jedlik_engines::Engine;
+
 use super::{Node, ready_address};
 use crate::command::command;
 
@@ -16,7 +18,7 @@ fn the_readiness_line_tells_the_address() {
 async fn a_process_can_be_held_and_killed_and_its_end_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let mut node = Node::new(1, folder.path().into(), address);
+    let mut node = Node::new(1, folder.path().into(), address, Engine::Redb);
     node.start(command("sh", &["-c", "exec sleep 600"]), &[]).unwrap();
     assert!(node.is_running() && !node.is_ready().unwrap());
     node.hold(true).unwrap();
@@ -29,7 +31,7 @@ async fn a_process_can_be_held_and_killed_and_its_end_is_seen() {
 #[tokio::test]
 async fn a_node_that_ends_before_it_serves_is_an_error_with_its_log() {
     let folder = tempfile::tempdir().unwrap();
-    let mut node = Node::new(2, folder.path().into(), "127.0.0.1:0".parse().unwrap());
+    let mut node = Node::new(2, folder.path().into(), "127.0.0.1:0".parse().unwrap(), Engine::Lsm);
     node.start(command("sh", &["-c", "echo no such disk; exit 1"]), &[]).unwrap();
     let error = loop {
         match node.is_ready() {
@@ -39,5 +41,6 @@ async fn a_node_that_ends_before_it_serves_is_an_error_with_its_log() {
         }
     };
     assert!(error.contains("n2 has ended") && error.contains("no such disk"), "{error}");
-    assert!(fs::read_to_string(folder.path().join("node.toml")).unwrap().contains("zone = \"n2\""));
+    let config = fs::read_to_string(folder.path().join("node.toml")).unwrap();
+    assert!(config.contains("zone = \"n2\"\nengine = \"lsm\"\n"), "{config}");
 }
