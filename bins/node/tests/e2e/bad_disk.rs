@@ -108,7 +108,7 @@ fn an_engine_that_can_not_be_read_at_a_start_costs_its_shard_and_not_the_node() 
     }
     let (mut cluster, observer, keys) = filled();
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
-    let engines = cluster.nodes[1].data_files(|path| path.ends_with("shard-0/records.redb"));
+    let engines = cluster.nodes[1].engine_files(0);
 
     let record = cluster.path("calls");
     let fault = Fault { seen: "pread64", injected: "pread64:error=EIO:when=1", files: &engines };
@@ -134,7 +134,8 @@ fn an_engine_that_can_not_be_read_at_a_start_costs_its_shard_and_not_the_node() 
     let said = log.lines().filter(|line| line.contains("a shard's storage has failed"));
     assert!(said.clone().count() > 0 && said.clone().all(|line| line.contains("shard=0")), "{log}");
     let aside = cluster.nodes[1].data_files(|path| path.ends_with("README.txt"));
-    let engine = aside.first().map(|text| text.with_file_name("records.redb"));
+    let engine =
+        aside.first().map(|text| text.with_file_name(cluster.nodes[1].engine().file_name()));
     assert!(aside.len() == 1 && engine.is_some_and(|engine| engine.exists()), "{aside:?}");
     cluster.wait_until_all_are_up(0);
     held_by_itself(&mut cluster, &observer, &keys);
@@ -183,7 +184,7 @@ fn a_get_that_meets_an_error_of_the_disk_costs_a_shard_and_ends_no_node() {
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
     cluster.restart(1);
     cluster.wait_until_all_are_up(0);
-    let engines = cluster.nodes[1].data_files(|path| path.ends_with("shard-0/records.redb"));
+    let engines = cluster.nodes[1].engine_files(0);
 
     let fault = Fault { seen: "pread64", injected: "pread64:error=EIO:when=1", files: &engines };
     let Some(tracer) = fault.attach(&cluster.nodes[1], cluster.path("calls")) else { return };

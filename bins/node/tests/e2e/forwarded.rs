@@ -8,11 +8,11 @@ use jedlik_protocol::{Blob, Key, Quorum};
 use jedlik_vclock::{Content, WriteId};
 
 use crate::cluster::{Cluster, wait_until};
+use crate::engines::damage_all;
 use crate::flood::Hose;
 use crate::node::LIMIT;
 use crate::observer::{OWNERS, Observer};
 use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
-use crate::votes::damage_all;
 
 /// Lengths of the values before and after the damage.
 const FIRST: usize = 100;
@@ -41,9 +41,7 @@ fn a_put_forwarded_to_a_coordinator_with_a_damaged_record_succeeds_and_covers_no
         contexts
     });
     assert!(cluster.nodes[DAMAGED].stop().success(), "a clean stop");
-    let engines = cluster.nodes[DAMAGED].data_files(|path| path.ends_with("records.redb"));
-    let damaged: usize = engines.iter().map(|file| damage_all(file)).sum();
-    assert_eq!(damaged, keys.len());
+    assert_eq!(damage_all(&cluster.nodes[DAMAGED]), keys.len());
     cluster.restart(DAMAGED);
     cluster.wait_until_all_are_up(ASKED);
     // Until then some are mended by comparisons with the others.

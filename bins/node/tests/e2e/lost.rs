@@ -1,24 +1,19 @@
 //! Records that a node has lost behind its back, some or all: comparisons with the others restore them.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Instant;
 
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::RepairReport;
-use jedlik_storage::open_redb_file;
-use redb::{ReadableDatabase, TableDefinition};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
+use crate::engines::damage_some;
 use crate::observer::{Observer, key};
 use crate::requests::{fill, size, w};
 use crate::tools::run;
 
 /// Size of every value in these tests.
 const VALUE_BYTES: usize = 1000;
-/// Table of records in an engine's file; a copy of the definition in `crates/storage`, `redb_store.rs`.
-pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 #[test]
 fn a_node_that_lost_its_data_directory_is_filled_by_anti_entropy_alone() {
@@ -72,17 +67,13 @@ fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one
 
     assert!(cluster.nodes[2].stop().success(), "a clean stop");
     let wanted = size("JEDLIK_DAMAGED_RECORDS", 40);
-    let mut damaged = BTreeSet::new();
-    let files = cluster.nodes[2].data_files(|path| path.ends_with("records.redb"));
-    for file in &files {
-        damaged.extend(damage(file, wanted / files.len()));
-    }
+    let damaged = damage_some(&cluster.nodes[2], wanted);
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
     let starting = Instant::now();
     let repaired = repair(&cluster);
     let took = starting.elapsed();
-    println!("{} of {} records damaged, {took:?}: {repaired}", damaged.len(), keys.len());
+    println!("{damaged} of {} records damaged, {took:?}: {repaired}", keys.len());
     println!("the same without damage: {quiet}");
     // A node that has just started may not have a connection to every other node yet.
     wait_until("every owner says what it holds", || {
@@ -91,7 +82,7 @@ fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one
     assert_eq!(observer.unsettled(&keys), [].into());
 
     let count = |report: &Value, name: &str| report[name].as_u64().unwrap();
-    let hit = damaged.len() as u64;
+    let hit = damaged as u64;
     assert!(count(&repaired, "damaged") >= hit / 2, "half were altered, half removed");
     // Another owner that compares at the same time may be the one that restores it.
     let pulled = count(&repaired, "pulled");
@@ -110,30 +101,4 @@ fn filled(cluster: &Cluster, observer: &Observer, count: usize) -> Vec<Key> {
     let keys: Vec<Key> = (0..count).map(|number| key("kept", number)).collect();
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
     keys
-}
-
-/// Alters every other of `count` records of a stopped node's file, spread over it, and removes the rest; returns the
-/// keys of both in the engine's bytes.
-fn damage(file: &Path, count: usize) -> Vec<Vec<u8>> {
-    let database = open_redb_file(file, 1 << 20).unwrap();
-    let reading = database.begin_read().unwrap();
-    let rows = reading.open_table(RECORDS).unwrap();
-    let keys: Vec<Vec<u8>> =
-        rows.range::<&[u8]>(..).unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
-    assert!(keys.len() >= count, "{} holds {} records", file.display(), keys.len());
-    let hit: Vec<Vec<u8>> = keys.iter().step_by(keys.len() / count).take(count).cloned().collect();
-    let writing = database.begin_write().unwrap();
-    {
-        let mut records = writing.open_table(RECORDS).unwrap();
-        for (number, key) in hit.iter().enumerate() {
-            let mut value = records.remove(key.as_slice()).unwrap().unwrap().value().to_vec();
-            if number % 2 == 0 {
-                // The last byte belongs to the value; the checksum is before it.
-                *value.last_mut().unwrap() ^= 1;
-                records.insert(key.as_slice(), value.as_slice()).unwrap();
-            }
-        }
-    }
-    writing.commit().unwrap();
-    hit
 }

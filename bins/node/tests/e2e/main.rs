@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `JEDLIK_CLUSTERS` | clusters at a time, if the harness has as many threads (`RUST_TEST_THREADS`) |
 //! | `JEDLIK_TEST_TIMES` | a file that gets a line for each test, with its seconds |
+//! | `JEDLIK_TEST_ENGINE` | the engine of nodes for which a test chooses none |
 //! | `JEDLIK_CRASH_ROUNDS` | rounds of `crash` |
 //! | `JEDLIK_MISSED_KEYS` | keys that a node misses in `away` |
 //! | `JEDLIK_LOADED_LINES` | lines of the bulk load in `examples` |
@@ -42,6 +43,7 @@ mod deletes;
 mod drain;
 mod dumps;
 mod ended;
+mod engines;
 mod examples;
 mod flood;
 mod forged;

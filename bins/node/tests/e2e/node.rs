@@ -10,10 +10,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jedlik_engines::Engine;
 use jedlik_ports::free_udp_address;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clocks;
+use crate::engines;
 use crate::tools::{program, tool};
 
 /// Limit on every wait: long enough for a debug build on a busy machine.
@@ -118,9 +120,9 @@ impl Node {
         let listen = *self.address.get_or_insert_with(|| free_udp_address().unwrap());
         let seeds = seeds.iter().map(ToString::to_string).chain(self.more_seeds.iter().cloned());
         let seeds: Vec<String> = seeds.map(|seed| format!("\"{seed}\"")).collect();
-        let (name, seeds) = (&self.name, seeds.join(", "));
+        let (name, seeds, engine) = (&self.name, seeds.join(", "), engines::usual());
         let config = format!(
-            "data_dir = \"data\"\nlisten = \"{listen}\"\nseeds = [{seeds}]\nzone = \"{name}\"\n\n\
+            "data_dir = \"data\"\nlisten = \"{listen}\"\nseeds = [{seeds}]\nzone = \"{name}\"\nengine = \"{engine}\"\n\n\
              [storage]\njournal_bytes = {JOURNAL_BYTES}\n\n\
              [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n"
         );
@@ -270,6 +272,29 @@ impl Node {
     /// Returns everything that the node has logged.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// Returns the engine that the node's options choose, or else the usual one.
+    pub(crate) fn engine(&self) -> Engine {
+        let chosen = self.options.iter().rev().find_map(|option| option.strip_prefix("--engine="));
+        chosen.map_or_else(engines::usual, |name| name.parse().unwrap())
+    }
+
+    /// Returns the folders of the shards, in the order of their numbers.
+    pub(crate) fn shards(&self) -> Vec<PathBuf> {
+        let shards = (0..).map(|number| self.folder.join(format!("data/shard-{number}")));
+        shards.take_while(|shard| shard.exists()).collect()
+    }
+
+    /// Returns the engine's file, or its folder, in the folder of one shard.
+    pub(crate) fn engine_path(&self, shard: u16) -> PathBuf {
+        self.folder.join(format!("data/shard-{shard}")).join(self.engine().file_name())
+    }
+
+    /// Returns the files of one shard's engine.
+    pub(crate) fn engine_files(&self, shard: u16) -> Vec<PathBuf> {
+        let folder = self.folder.join(format!("data/shard-{shard}"));
+        self.engine().files(&folder).unwrap()
     }
 
     /// Returns the files in the data directory and its folders for which `wanted` holds.

@@ -53,7 +53,8 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
 
 /// Asserts that the shard set aside can be listed, dumped, and loaded again.
 fn inspect(cluster: &Cluster, aside: &Path, deleted: &[Key]) {
-    assert!(aside.join("shard-1/records.redb").exists() && !aside.join("shard-0").exists());
+    let engine = cluster.nodes[2].engine().file_name();
+    assert!(aside.join("shard-1").join(engine).exists() && !aside.join("shard-0").exists());
     let look = |form: &str| {
         let said = run(tool("jedlik-node").arg("inspect-set-aside").arg(aside).arg(form)).ok();
         assert!(said.stderr.contains("0 rows fail their checksums"), "{}", said.stderr);

@@ -1,4 +1,4 @@
-//! Pages of an engine's file that rot: one shard is set aside and refilled, and the node goes on.
+//! Engines' files that rot: one shard is set aside and refilled, and the node goes on.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use jedlik_protocol::Key;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
+use crate::engines::{flip_in_rows, rot};
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, fill, patient_r, patient_w, r, shown, size, w};
 
 /// Size of the values that `all_there` expects.
 pub(crate) const VALUE_BYTES: usize = 300;
+/// Size of what changes in a journal, as if a page of the disk had rotted.
 const PAGE_BYTES: usize = 4096;
-/// First byte of redb's pages of rows.
-const LEAF: u8 = 1;
 
 #[test]
 fn flipped_bits_in_a_nodes_engines_end_no_node_and_make_no_key_absent() {
@@ -26,11 +26,10 @@ fn flipped_bits_in_a_nodes_engines_end_no_node_and_make_no_key_absent() {
     let client = observer.runtime.block_on(cluster.client(0));
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
-    let files = cluster.nodes[1].data_files(|path| path.ends_with("records.redb"));
-    assert_eq!(files.len(), 3);
+    let shards = cluster.nodes[1].shards();
+    assert_eq!(shards.len(), 3);
     // The third shard stays whole.
-    let damaged = files.iter().filter(|file| !file.to_string_lossy().contains("shard-2"));
-    damaged.for_each(|file| flip_kind_of_leaves(file, 7));
+    shards[..2].iter().for_each(|shard| rot(cluster.nodes[1].engine(), shard));
 
     for _ in 0..2 {
         cluster.restart(1);
@@ -92,8 +91,9 @@ fn a_flipped_byte_in_a_stored_key_is_gone_once_the_shard_has_been_begun_anew() {
     let client = observer.runtime.block_on(cluster.client(0));
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
-    let files = cluster.nodes[1].data_files(|path| path.ends_with("records.redb"));
-    let flipped: usize = files.iter().map(|file| flip_in_leaves(file, b"kept-123", 6)).sum();
+    let (engine, shards) = (cluster.nodes[1].engine(), cluster.nodes[1].shards());
+    let flipped: usize =
+        shards.iter().map(|shard| flip_in_rows(engine, shard, b"kept-123", 6)).sum();
     assert!(flipped > 0, "the key is stored");
 
     cluster.restart(1);
@@ -119,20 +119,6 @@ fn a_flipped_byte_in_a_stored_key_is_gone_once_the_shard_has_been_begun_anew() {
     });
 }
 
-/// Flips a bit in every row in which `text` is found, `at` bytes past its beginning; returns the number of rows.
-fn flip_in_leaves(file: &Path, text: &[u8], at: usize) -> usize {
-    let mut bytes = fs::read(file).unwrap();
-    let mut flipped = 0;
-    for page in bytes.chunks_mut(PAGE_BYTES).skip(1).filter(|page| page[0] == LEAF) {
-        let places: Vec<usize> =
-            (0..page.len()).filter(|place| page[*place..].starts_with(text)).collect();
-        flipped += places.len();
-        places.into_iter().for_each(|place| page[place + at] ^= 1);
-    }
-    fs::write(file, bytes).unwrap();
-    flipped
-}
-
 #[test]
 fn an_engine_that_has_ended_its_node_costs_a_shard_at_the_next_start_and_not_another_end() {
     let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
@@ -141,9 +127,9 @@ fn an_engine_that_has_ended_its_node_costs_a_shard_at_the_next_start_and_not_ano
     let client = observer.runtime.block_on(cluster.client(0));
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
     cluster.kill(1);
-    let engines = cluster.nodes[1].data_files(|path| path.ends_with("records.redb"));
+    let engine = cluster.nodes[1].engine_path(0);
     // The panic hook leaves such a file.
-    fs::write(engines[0].with_extension("fault"), "panicked: a page of an unknown kind\n").unwrap();
+    fs::write(engine.with_extension("fault"), "panicked: a page of an unknown kind\n").unwrap();
 
     cluster.restart(1);
     cluster.wait_until_all_are_up(0);
@@ -158,19 +144,6 @@ fn an_engine_that_has_ended_its_node_costs_a_shard_at_the_next_start_and_not_ano
     cluster.restart(1);
     cluster.wait_until_all_are_up(0);
     assert_eq!(cluster.nodes[1].data_files(|path| path.ends_with("README.txt")), aside, "once");
-}
-
-/// Flips a bit in one of every `every` pages of rows.
-fn flip_kind_of_leaves(file: &Path, every: usize) {
-    let mut bytes = fs::read(file).unwrap();
-    // The file's own header is left alone.
-    let pages = bytes
-        .chunks_mut(PAGE_BYTES)
-        .skip(1)
-        .filter(|page| page[0] == LEAF && page.windows(5).any(|window| window == b"kept-"));
-    let flipped = pages.step_by(every).map(|page| page[0] ^= 8).count();
-    assert!(flipped > 0, "{}", file.display());
-    fs::write(file, bytes).unwrap();
 }
 
 /// Returns a cluster of three nodes with two shards each, and keys that all of them have acknowledged.

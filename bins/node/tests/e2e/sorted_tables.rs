@@ -1,11 +1,11 @@
 //! Clusters whose engines are folders of sorted tables: kills of all nodes at once, and tables that rot.
 
-use std::fs;
-
+use jedlik_engines::Engine;
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::crash::survives_kills;
+use crate::engines::rot;
 use crate::node::Node;
 use crate::observer::{Observer, key};
 use crate::requests::{fill, w};
@@ -23,9 +23,7 @@ fn every_acknowledged_key_survives_in_sorted_tables_when_all_nodes_are_killed_du
         node.options.push("--storage-buffer-bytes=2097152".into());
     });
     survives_kills(&mut cluster);
-    let tables =
-        cluster.nodes[0].data_files(|path| path.to_string_lossy().contains("/records.lsm/tables/"));
-    assert!(!tables.is_empty(), "the engine is what was asked for");
+    assert!(!cluster.nodes[0].engine_files(0).is_empty(), "the engine is what was asked for");
 }
 
 #[test]
@@ -36,15 +34,7 @@ fn flipped_bits_in_sorted_tables_cost_their_shard_which_is_refilled_and_no_node(
     let client = observer.runtime.block_on(cluster.client(0));
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
     assert!(cluster.nodes[1].stop().success(), "a clean stop");
-    let tables = cluster.nodes[1]
-        .data_files(|path| path.to_string_lossy().contains("shard-0/records.lsm/tables/"));
-    for table in &tables {
-        let mut bytes = fs::read(table).unwrap();
-        // All of its blocks of rows.
-        let half = bytes.len() / 2;
-        bytes[..half].iter_mut().step_by(64).for_each(|byte| *byte ^= 4);
-        fs::write(table, bytes).unwrap();
-    }
+    rot(Engine::Lsm, &cluster.nodes[1].shards()[0]);
     cluster.restart(1);
     cluster.wait_until_all_are_up(0);
     all_there(&cluster, &observer, &keys);

@@ -36,10 +36,12 @@ fn files_that_are_removed_under_a_running_node_are_told_of_and_refilled_after_a_
     observer.runtime.block_on(fill(&client, &keys(0), 300, &patient_w(3)));
     assert_eq!(told(&cluster), [""; 0]);
 
-    fs::remove_file(cluster.nodes[1].folder.join("data/shard-0/records.redb")).unwrap();
+    let engine = cluster.nodes[1].engine_path(0);
+    fs::remove_file(&engine).or_else(|_| fs::remove_dir_all(&engine)).unwrap();
+    let engine = cluster.nodes[1].engine().file_name();
     wait_until("doctor names the shard and the file", || {
         let told = told(&cluster);
-        told.len() == 1 && told[0].contains("shard 0 of n2") && told[0].contains("records.redb")
+        told.len() == 1 && told[0].contains("shard 0 of n2") && told[0].contains(engine)
     });
     assert!(cluster.nodes[1].log().contains("was removed or replaced"));
     // Writers do without the node, and it goes on answering from the files that it has open.

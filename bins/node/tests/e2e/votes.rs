@@ -1,14 +1,10 @@
 //! Data that one node has lost, a byte or all of it: no get calls it absent.
 
-use std::path::Path;
-
 use jedlik_client::Client;
 use jedlik_protocol::Key;
-use jedlik_storage::open_redb_file;
-use redb::ReadableDatabase;
 
 use crate::cluster::{Cluster, wait_until};
-use crate::lost::RECORDS;
+use crate::engines::damage_all;
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, fill, r, shown, size, w};
 
@@ -27,9 +23,7 @@ fn a_byte_that_changed_on_one_disk_of_three_is_no_absence_and_is_mended_by_the_g
     observer.runtime.block_on(fill(&client, &keys, 100, &w(3)));
 
     assert!(cluster.nodes[2].stop().success(), "a clean stop");
-    let files = cluster.nodes[2].data_files(|path| path.ends_with("records.redb"));
-    let damaged: usize = files.iter().map(|file| damage_all(file)).sum();
-    assert_eq!(damaged, keys.len());
+    assert_eq!(damage_all(&cluster.nodes[2]), keys.len());
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
 
@@ -55,26 +49,6 @@ fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
     let found = observer.runtime.block_on(client.get(key).options(&options).send());
     let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
     !found.siblings().is_empty()
-}
-
-/// Changes the last byte of every value in a stopped node's file, and returns the number of values.
-pub(crate) fn damage_all(file: &Path) -> usize {
-    let database = open_redb_file(file, 1 << 20).unwrap();
-    let reading = database.begin_read().unwrap();
-    let rows = reading.open_table(RECORDS).unwrap();
-    let rows = rows.range::<&[u8]>(..).unwrap().map(|row| row.unwrap());
-    let rows: Vec<(Vec<u8>, Vec<u8>)> =
-        rows.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect();
-    let writing = database.begin_write().unwrap();
-    {
-        let mut records = writing.open_table(RECORDS).unwrap();
-        for (key, mut value) in rows.iter().cloned() {
-            *value.last_mut().unwrap() ^= 1;
-            records.insert(key.as_slice(), value.as_slice()).unwrap();
-        }
-    }
-    writing.commit().unwrap();
-    rows.len()
 }
 
 #[test]
