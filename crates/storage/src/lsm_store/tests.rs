@@ -1,4 +1,4 @@
-//! The log-structured engine against a model, killed processes, and files that rot.
+//! The log-structured engine against a model, killed processes, power cuts, disks without room, and files that rot.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,11 @@ use crate::{LsmOptions, LsmStore};
 
 mod crashes;
 mod folders;
+mod full_disk;
 mod merges;
 mod model;
+mod power_cuts;
+mod recorded;
 mod rot;
 
 /// Returns options by which values that nobody needs are soon too many.

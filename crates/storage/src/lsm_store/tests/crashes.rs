@@ -20,7 +20,7 @@ const FOLDER: &str = "JEDLIK_TEST_LSM_FOLDER";
 const KEYS: u64 = 24;
 
 /// Returns the batch of a number: each of its records and its hint say the number.
-fn batch(number: u64) -> Writes {
+pub(super) fn batch(number: u64) -> Writes {
     let value_bytes = |key: u64| if key.is_multiple_of(3) { 6_000 } else { 100 };
     let records = (0..KEYS).map(|key| {
         // Some are removed each time, other ones at the next.
@@ -35,7 +35,7 @@ fn batch(number: u64) -> Writes {
     }
 }
 
-fn number_in(store: &dyn Store) -> u64 {
+pub(super) fn number_in(store: &dyn Store) -> u64 {
     let number = store.metadata("number").unwrap();
     number.map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
 }
@@ -50,7 +50,7 @@ fn write_on(path: &Path) {
     }
 }
 
-fn assert_whole(store: &dyn Store, number: u64) {
+pub(super) fn assert_whole(store: &dyn Store, number: u64) {
     let Writes { records, hints, .. } = batch(number);
     for (key, expected) in &records {
         assert_eq!(store.load(key).unwrap(), *expected, "batch {number}");
