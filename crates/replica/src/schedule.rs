@@ -163,6 +163,8 @@ impl Schedule {
             foreground_p99_us: budget.foreground_p99_us,
             quiet_p99_us: budget.quiet_p99_us,
             steps: steps.map(|((_, name), steps)| (name.to_string(), steps)).collect(),
+            // Storage's own work, which a replica does not see.
+            merges: None,
         }
     }
 }

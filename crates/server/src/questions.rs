@@ -8,7 +8,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, DrainReport, HintReport,
-    RepairReport, TransferReport,
+    MergeReport, RepairReport, TransferReport,
 };
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -268,7 +268,25 @@ fn background(reports: &[ShardReport]) -> BackgroundReport {
             }
         }
     }
+    whole.merges = merges(reports);
     whole
+}
+
+/// Sums up the merges of the shards' engines; `None` if none of them merges.
+fn merges(reports: &[ShardReport]) -> Option<MergeReport> {
+    let merges = reports.iter().filter_map(|report| report.storage.engine.merges);
+    merges.fold(None, |whole: Option<MergeReport>, part| {
+        let whole = whole.unwrap_or_default();
+        Some(MergeReport {
+            working: whole.working + u32::from(part.working),
+            // Each shard has its own limit, so the one with most is the one to look at.
+            waiting_runs: whole.waiting_runs.max(part.waiting_runs),
+            merges: whole.merges + part.merges,
+            merged_bytes: whole.merged_bytes + part.merged_bytes,
+            garbage_bytes: whole.garbage_bytes + part.garbage_bytes,
+            last_age_ms: [whole.last_age_ms, part.last_age_ms].into_iter().flatten().min(),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -276,8 +294,28 @@ mod tests {
     use jedlik_hashing::NodeId;
     use jedlik_protocol::admin::{BackgroundChange, HintReport, RepairReport};
 
-    use super::{check, hints, repairs, share};
+    use jedlik_storage::{EngineStats, MergeStats, ShardStats};
+
+    use super::{background, check, hints, repairs, share};
     use crate::stats::ShardReport;
+
+    #[test]
+    fn merges_are_added_up_over_shards_and_the_fullest_and_the_latest_are_told() {
+        let shard = |merges| {
+            let engine = EngineStats { merges, ..EngineStats::default() };
+            let storage = ShardStats { engine, ..ShardStats::default() };
+            ShardReport { storage, ..ShardReport::default() }
+        };
+        let of = |working, waiting_runs, last_age_ms| {
+            let counts = MergeStats { merges: 2, merged_bytes: 100, ..MergeStats::default() };
+            MergeStats { working, waiting_runs, garbage_bytes: 10, last_age_ms, ..counts }
+        };
+        assert_eq!(background(&[shard(None), shard(None)]).merges, None);
+        let parts = [of(true, 3, None), of(false, 9, Some(70)), of(true, 1, Some(50))];
+        let whole = background(&parts.map(|part| shard(Some(part)))).merges.unwrap();
+        assert_eq!((whole.working, whole.waiting_runs, whole.last_age_ms), (2, 9, Some(50)));
+        assert_eq!((whole.merges, whole.merged_bytes, whole.garbage_bytes), (6, 300, 30));
+    }
 
     fn held(target: u64, count: u64, oldest_ms: u64) -> HintReport {
         HintReport {

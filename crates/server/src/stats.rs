@@ -9,7 +9,7 @@ use jedlik_protocol::admin::{
     BackgroundReport, HintReport, NodeStats, RepairReport, ShardTrouble, TransferReport,
 };
 use jedlik_replica::Counter;
-use jedlik_storage::ShardStats;
+use jedlik_storage::{MergeStats, ShardStats};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -126,6 +126,10 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
     let storage = |field: fn(&ShardStats) -> u64| {
         reports.iter().map(|report| field(&report.storage)).sum::<u64>()
     };
+    let merges = |field: fn(&MergeStats) -> u64| {
+        let merges = reports.iter().filter_map(|report| report.storage.engine.merges);
+        merges.map(|merges| field(&merges)).sum::<u64>()
+    };
     let replicas = COUNTERS.iter().enumerate().map(|(index, (_, name))| {
         (*name, reports.iter().map(|report| report.counts.0[index]).sum::<u64>())
     });
@@ -163,6 +167,10 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("flush_failures", storage(|stats| stats.engine.flush_failures)),
         ("engine_bytes", storage(|stats| stats.engine.bytes)),
         ("engine_records", storage(|stats| stats.engine.records)),
+        ("engine_waiting_runs", merges(|merges| merges.waiting_runs)),
+        ("engine_merges", merges(|merges| merges.merges)),
+        ("engine_merged_bytes", merges(|merges| merges.merged_bytes)),
+        ("engine_garbage_bytes", merges(|merges| merges.garbage_bytes)),
         ("damaged_records", storage(|stats| stats.damaged_records)),
         ("revisions", storage(|stats| stats.revisions)),
         ("hints", storage(|stats| stats.hints.count)),

@@ -21,7 +21,7 @@ use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 
 use crate::filter::{Filter, take};
 use crate::hint::{HintRow, HintRows};
-use crate::{RangeQuery, Store, StoreError, Writes};
+use crate::{MergeStats, RangeQuery, Store, StoreError, Writes};
 
 const FORMAT: u8 = 1;
 /// Largest size of the filters kept over a stop, in bytes; partitions past it are learned again as they are read.
@@ -300,6 +300,10 @@ impl<S: Store> Store for Filtered<S> {
 
     fn record_count(&self) -> Result<u64, StoreError> {
         self.engine.record_count()
+    }
+
+    fn merges(&self) -> Option<MergeStats> {
+        self.engine.merges()
     }
 
     fn damage(&self) -> Option<StoreError> {

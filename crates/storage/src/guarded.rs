@@ -20,7 +20,7 @@ use tracing::error;
 
 use crate::fault_note::{self, FaultNote};
 use crate::hint::{HintRow, HintRows};
-use crate::{OpenError, RangeQuery, Store, StoreError, Writes};
+use crate::{MergeStats, OpenError, RangeQuery, Store, StoreError, Writes};
 
 thread_local! {
     /// Number of guarded calls that this thread is in.
@@ -199,6 +199,10 @@ impl<S: Store> Store for Guarded<S> {
 
     fn record_count(&self) -> Result<u64, StoreError> {
         self.call("counting records", S::record_count)
+    }
+
+    fn merges(&self) -> Option<MergeStats> {
+        self.call("counting what waits to be merged", |engine| Ok(engine.merges())).ok()?
     }
 
     fn damage(&self) -> Option<StoreError> {

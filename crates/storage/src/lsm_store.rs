@@ -35,7 +35,7 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 
 use crate::hint::{HintRow, HintRows};
-use crate::{OpenError, RangeQuery, Store, StoreError, Writes};
+use crate::{MergeStats, OpenError, RangeQuery, Store, StoreError, Writes};
 
 mod compactor;
 mod drops;
@@ -43,6 +43,7 @@ mod engine;
 mod failures;
 mod garbage;
 mod hints;
+mod merges;
 mod pace;
 mod pages;
 mod rows;
@@ -221,6 +222,10 @@ impl Store for LsmStore {
 
     fn record_count(&self) -> Result<u64, StoreError> {
         self.engine.with("counting records", |opened| Ok(opened.totals().records))
+    }
+
+    fn merges(&self) -> Option<MergeStats> {
+        self.engine.merges.stats(&self.engine).ok()
     }
 
     fn look_at_troubles(&self) {

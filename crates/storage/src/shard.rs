@@ -273,6 +273,7 @@ impl Shard {
                 records: engine.record_count().unwrap_or(0),
                 flushes: tally.flushes,
                 flush_failures: counters.flush_failures.value(),
+                merges: engine.merges(),
             },
         }
     }

@@ -67,6 +67,25 @@ pub struct EngineStats {
     pub flushes: u64,
     /// Number of flushes that failed; each is tried again.
     pub flush_failures: u64,
+    /// Merges of the engine's tables; `None` for an engine without any.
+    pub merges: Option<MergeStats>,
+}
+
+/// Merges that an engine of sorted tables has made since it was opened, and what waits for them now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MergeStats {
+    /// Whether the engine merges now, or looks for something to merge.
+    pub working: bool,
+    /// Number of runs of tables that a load may have to look through before it comes to merged ones.
+    pub waiting_runs: u64,
+    /// Number of merges so far.
+    pub merges: u64,
+    /// Size of the tables that merges have made, in bytes.
+    pub merged_bytes: u64,
+    /// Room that is taken besides what the records need, in bytes: by values that nobody needs any more above all.
+    pub garbage_bytes: u64,
+    /// Time since the end of the last merge, in milliseconds; `None` before the first.
+    pub last_age_ms: Option<u64>,
 }
 
 /// Counter that one thread adds to and others read.

@@ -10,8 +10,8 @@ use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
 use jedlik_storage_port::RangePage;
 use jedlik_storage_port::{HintMark, HintTotals};
 
-use crate::StoreError;
 use crate::hint::{HintRow, HintRows, HintWrite};
+use crate::{MergeStats, StoreError};
 
 /// Engine in which a shard's records and hints end up. Several threads read it and write to it; the engine makes one
 /// write after the other.
@@ -115,6 +115,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// The engine's own.
     fn record_count(&self) -> Result<u64, StoreError>;
+
+    /// Returns what the engine has merged by itself, and what waits for that; `None` for an engine that merges nothing, or
+    /// can't say.
+    fn merges(&self) -> Option<MergeStats> {
+        None
+    }
 
     /// Returns the error with which every call fails since the engine was found damaged; `None` if it was not.
     fn damage(&self) -> Option<StoreError> {

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, WorkKind,
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, MergeReport, WorkKind,
 };
 use serde_json::{Map, Value, json};
 
+use crate::amounts::{bytes, span};
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
 use crate::members::{self, Told, WhichArgs, node_json, permitted, report_silent};
@@ -117,7 +118,37 @@ fn to_text(told: &Reports) -> String {
             steps.join(", "),
         ]);
     }
-    table.to_string()
+    let merges = merges_text(told);
+    if merges.is_empty() { table.to_string() } else { format!("{table}\n{merges}") }
+}
+
+/// Returns a table of the members whose engines merge tables; nothing if there are none.
+fn merges_text(told: &Reports) -> String {
+    let mut table = Table::new([
+        ("node", Align::Left),
+        ("merges", Align::Left),
+        ("runs waiting", Align::Right),
+        ("so far", Align::Right),
+        ("merged", Align::Right),
+        ("garbage", Align::Right),
+        ("last", Align::Left),
+    ]);
+    let mut any = false;
+    for one in told {
+        let merges = one.answer.as_ref().ok().and_then(|report| report.merges);
+        let Some(merges) = merges else { continue };
+        any = true;
+        table.row([
+            one.member.name.clone(),
+            if merges.working > 0 { "working".into() } else { "resting".into() },
+            merges.waiting_runs.to_string(),
+            merges.merges.to_string(),
+            bytes(merges.merged_bytes),
+            bytes(merges.garbage_bytes),
+            merges.last_age_ms.map_or_else(|| "-".into(), |ms| format!("{} ago", span(ms / 1000))),
+        ]);
+    }
+    if any { table.to_string() } else { String::new() }
 }
 
 fn state(report: &BackgroundReport) -> String {
@@ -171,5 +202,17 @@ fn report_json(report: &BackgroundReport) -> Value {
         "foreground_p99_us": report.foreground_p99_us,
         "quiet_p99_us": report.quiet_p99_us,
         "steps": steps,
+        "merges": report.merges.as_ref().map(merges_json),
+    })
+}
+
+fn merges_json(merges: &MergeReport) -> Value {
+    json!({
+        "working": merges.working,
+        "waiting_runs": merges.waiting_runs,
+        "merges": merges.merges,
+        "merged_bytes": merges.merged_bytes,
+        "garbage_bytes": merges.garbage_bytes,
+        "last_age_ms": merges.last_age_ms,
     })
 }

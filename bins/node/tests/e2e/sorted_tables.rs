@@ -24,6 +24,11 @@ fn every_acknowledged_key_survives_in_sorted_tables_when_all_nodes_are_killed_du
     });
     survives_kills(&mut cluster);
     assert!(!cluster.nodes[0].engine_files(0).is_empty(), "the engine is what was asked for");
+    let said = cluster.ask(0, "background show --json").ok().json();
+    for node in said["nodes"].as_array().unwrap() {
+        let merges = &node["background"]["merges"];
+        assert!(merges["waiting_runs"].is_u64() && merges["garbage_bytes"].is_u64(), "{node}");
+    }
 }
 
 #[test]

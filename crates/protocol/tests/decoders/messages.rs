@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, CopiesAtRisk,
-    DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, NodeStats, PlanReport,
-    PlannedNode, RepairReport, ShardTrouble, Transfer, TransferReport, TroubleKind, WorkKind,
+    DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, MergeReport,
+    NodeStats, PlanReport, PlannedNode, RepairReport, ShardTrouble, Transfer, TransferReport,
+    TroubleKind, WorkKind,
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
@@ -516,8 +517,8 @@ fn repair_report() -> impl Strategy<Value = RepairReport> {
 fn background_report() -> impl Strategy<Value = BackgroundReport> {
     let steps = vec((text(), any::<u64>()), 0..4);
     let kinds = vec(select(&WORK[..]), 0..3);
-    (any::<bool>(), kinds, any::<[u32; 3]>(), any::<[u64; 2]>(), steps).prop_map(
-        |(paused, paused_kinds, paces, latencies, steps)| BackgroundReport {
+    (any::<bool>(), kinds, any::<[u32; 3]>(), any::<[u64; 2]>(), steps, of(merge_report()))
+        .prop_map(|(paused, paused_kinds, paces, latencies, steps, merges)| BackgroundReport {
             paused,
             paused_kinds,
             limit_per_s: paces[0],
@@ -526,6 +527,15 @@ fn background_report() -> impl Strategy<Value = BackgroundReport> {
             foreground_p99_us: latencies[0],
             quiet_p99_us: latencies[1],
             steps,
+            merges,
+        })
+}
+
+fn merge_report() -> impl Strategy<Value = MergeReport> {
+    (any::<u32>(), any::<[u64; 4]>(), of(any::<u64>())).prop_map(
+        |(working, counts, last_age_ms)| {
+            let [waiting_runs, merges, merged_bytes, garbage_bytes] = counts;
+            MergeReport { working, waiting_runs, merges, merged_bytes, garbage_bytes, last_age_ms }
         },
     )
 }

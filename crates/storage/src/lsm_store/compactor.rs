@@ -49,7 +49,10 @@ fn run(engine: &Engine) {
     while engine.pace.wait() {
         loop {
             let began = Instant::now();
-            match guarded(|| step(engine, &mut garbage)) {
+            engine.merges.works(true);
+            let stepped = guarded(|| step(engine, &mut garbage));
+            engine.merges.works(false);
+            match stepped {
                 Ok(Ok(true)) => engine.pace.rest_after(began),
                 Ok(Ok(false)) => break,
                 Ok(Err(failure)) => match failed(engine, &failure) {
@@ -71,7 +74,7 @@ fn step(engine: &Engine, garbage: &mut Garbage) -> Result<bool, StoreError> {
         return Ok(false);
     }
     let changed = engine.with(DOING, |opened| {
-        let changed = opened.compact()?;
+        let changed = engine.merges.add(opened.compact()?);
         engine.pace.hurry(opened.waiting_runs() > HURRY_RUNS);
         Ok(changed)
     })?;

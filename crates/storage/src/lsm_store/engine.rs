@@ -19,6 +19,7 @@ use crate::trouble_log::TroubleLog;
 use crate::{OpenError, StoreError, Writes};
 
 use super::failures::{Failure, compactions, reopenings};
+use super::merges::Merges;
 use super::pace::Pace;
 use super::tree::Opened;
 use super::writes::Batch;
@@ -42,6 +43,7 @@ pub(super) struct Engine {
     /// Lock for one write at a time, with what only writers know.
     writer: Mutex<Writer>,
     pub(super) pace: Arc<Pace>,
+    pub(super) merges: Merges,
     /// Damage that was found, which every call reports from then on.
     pub(super) damage: OnceLock<StoreError>,
     pub(super) reopenings: TroubleLog,
@@ -76,6 +78,7 @@ impl Engine {
             opened: RwLock::new(Some(opened)),
             writer: Mutex::default(),
             pace,
+            merges: Merges::default(),
             damage: OnceLock::new(),
             reopenings: reopenings(),
             compactions: compactions(),

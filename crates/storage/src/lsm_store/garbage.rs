@@ -47,7 +47,7 @@ impl Garbage {
                 return Ok(false);
             }
             // Most of it goes by this alone, where values were overwritten more than once.
-            engine.with(doing, Opened::compact_all)?;
+            merge_all(engine, doing)?;
             if self.is_over(engine, doing)? {
                 self.from = Some(vec![0]);
             }
@@ -61,7 +61,7 @@ impl Garbage {
         drop(writer);
         self.from = next;
         if self.from.is_none() {
-            engine.with(doing, Opened::compact_all)?;
+            merge_all(engine, doing)?;
             self.again_bytes = engine
                 .with(doing, |opened| Ok(opened.used_bytes() + allowed(engine, opened) / 2))?;
         }
@@ -77,10 +77,21 @@ impl Garbage {
     }
 }
 
+fn merge_all(engine: &Engine, doing: &'static str) -> Result<(), StoreError> {
+    let merged = engine.with(doing, Opened::compact_all)?;
+    engine.merges.add(Some(merged));
+    Ok(())
+}
+
+/// Returns the room that the records need, in bytes, about.
+pub(super) fn needed(opened: &Opened) -> u64 {
+    let totals = *opened.totals();
+    totals.bytes + totals.records * ROW_BYTES
+}
+
 /// Returns the room that the files may take, in bytes.
 fn allowed(engine: &Engine, opened: &Opened) -> u64 {
-    let totals = *opened.totals();
-    2 * (totals.bytes + totals.records * ROW_BYTES) + engine.options.garbage_bytes
+    2 * needed(opened) + engine.options.garbage_bytes
 }
 
 /// Writes values again that lie apart, from a key on. Returns the key to go on from; `None` at the end.

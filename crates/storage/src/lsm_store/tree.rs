@@ -21,7 +21,7 @@ use lsm_tree::compaction::{Leveled, PullDown};
 use lsm_tree::config::CompressionPolicy;
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard, IterGuardImpl,
-    KvSeparationOptions, SeqNo, SequenceNumberCounter, UserKey, UserValue,
+    KvSeparationOptions, SeqNo, SequenceNumberCounter, Table, TableId, UserKey, UserValue,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -49,6 +49,8 @@ const LEVEL_RATIO: f32 = 5.0;
 const OPEN_FILES: usize = 48;
 /// Name of the file that names the newest list of files.
 const CURRENT: &str = "current";
+/// Folder of the tables.
+const TABLES: &str = "tables";
 /// Folder of the files of values.
 const VALUES: &str = "blobs";
 
@@ -61,6 +63,13 @@ pub(super) struct Opened {
     tree: AnyTree,
     dropped: RwLock<BTreeSet<Partition>>,
     totals: Mutex<Totals>,
+}
+
+/// Outcome of a merge.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Merged {
+    /// Size of the tables that it has made, in bytes; none if it has moved tables as they are.
+    pub(super) bytes: u64,
 }
 
 /// Value of a row that a range has come to.
@@ -269,23 +278,40 @@ impl Opened {
         let _ = versions.maintenance(&self.path, SeqNo::MAX);
     }
 
-    /// Makes one merge, if one is due. Returns whether anything has changed.
-    pub(super) fn compact(&self) -> Result<bool, Failure> {
+    /// Makes one merge, if one is due.
+    pub(super) fn compact(&self) -> Result<Option<Merged>, Failure> {
         let strategy = Leveled::default()
             .with_l0_threshold(WAITING_TABLES)
             .with_table_target_size(TABLE_BYTES)
             .with_level_ratio_policy(vec![LEVEL_RATIO]);
-        let before = self.tree.current_version().id();
+        let (before, known) = (self.tree.current_version().id(), self.tables_from(0));
         self.tree.compact(Arc::new(strategy), SeqNo::MAX)?;
-        Ok(self.tree.current_version().id() != before)
+        Ok((self.tree.current_version().id() != before).then(|| self.merged_besides(&known)))
     }
 
     /// Merges all tables, which finds every value that no row names any more, and lets go of files that have no other
     /// values.
-    pub(super) fn compact_all(&self) -> Result<(), Failure> {
+    pub(super) fn compact_all(&self) -> Result<Merged, Failure> {
+        let known = self.tables_from(0);
         self.tree.major_compact(TABLE_BYTES, SeqNo::MAX)?;
         // A merge lets go of the files that those before it have found: here one of two levels that are empty now.
-        Ok(self.tree.compact(Arc::new(PullDown(1, 2)), SeqNo::MAX)?)
+        self.tree.compact(Arc::new(PullDown(1, 2)), SeqNo::MAX)?;
+        Ok(self.merged_besides(&known))
+    }
+
+    /// Returns the tables in a level and those below it.
+    fn tables_from(&self, level: usize) -> BTreeSet<TableId> {
+        let version = self.tree.current_version();
+        let runs = version.iter_levels().skip(level).flat_map(|level| level.iter());
+        runs.flat_map(|run| run.iter()).map(Table::id).collect()
+    }
+
+    /// Returns what merges have made besides the tables that were known before: writes add to the first level alone.
+    fn merged_besides(&self, known: &BTreeSet<TableId>) -> Merged {
+        let size = |id| fs::metadata(self.path.join(TABLES).join(format!("{id}")));
+        let made = self.tables_from(1);
+        let sizes = made.difference(known).filter_map(|id| size(id).ok());
+        Merged { bytes: sizes.map(|metadata| metadata.len()).sum() }
     }
 
     /// Returns the number of runs of tables that a load may have to look through before it comes to merged ones.

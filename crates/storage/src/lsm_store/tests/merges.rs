@@ -46,6 +46,27 @@ fn what_was_overwritten_takes_no_more_room_than_what_was_not() {
 }
 
 #[test]
+fn merges_are_counted_with_what_they_have_made_and_what_waits_for_them() {
+    let folder = memory_folder();
+    let store = open(&folder.path().join("records.lsm"));
+    let merges = || Store::merges(&store).unwrap();
+    write_round(&store, 1);
+    // The first table may be merged, or moved as it is, before the second one comes.
+    let before = merges();
+    store.engine.pace.interrupt(true);
+    (2..=20).for_each(|round| write_round(&store, round));
+    assert!(merges().waiting_runs >= 19, "{:?}", merges());
+    let live = KEYS * VALUE_BYTES as u64;
+    assert!((15 * live..25 * live).contains(&merges().garbage_bytes), "{:?}", merges());
+    store.engine.pace.interrupt(false);
+    let caught_up = || merges().waiting_runs < 8 && merges().garbage_bytes < 2 * live;
+    assert!(store.engine.pace.wait_for(PATIENCE, caught_up), "{:?}", merges());
+    let after = merges();
+    assert!(after.merges > before.merges && after.merged_bytes > before.merged_bytes, "{after:?}");
+    assert!(after.last_age_ms.is_some_and(|age| age < 60_000), "{after:?}");
+}
+
+#[test]
 fn values_that_are_left_over_in_every_file_are_written_again() {
     let folder = memory_folder();
     let path = folder.path().join("records.lsm");

@@ -147,7 +147,9 @@ proptest! {
                 }
                 Step::Sweep(limit) => drop(store.sweep(*limit).unwrap()),
                 Step::Merge => drop(store.engine.with("testing", Opened::compact).unwrap()),
-                Step::MergeAll => store.engine.with("testing", Opened::compact_all).unwrap(),
+                Step::MergeAll => {
+                    store.engine.with("testing", Opened::compact_all).unwrap();
+                }
                 Step::Reopen => {
                     drop(store);
                     store = open(&path);
