@@ -1,4 +1,4 @@
-//! Clusters whose engines are folders of sorted tables: kills of all nodes at once, and tables that rot.
+//! Clusters whose engines are folders of sorted tables, of all nodes or of one: kills of all at once, tables that rot.
 
 use jedlik_engines::Engine;
 use jedlik_protocol::Key;
@@ -32,8 +32,13 @@ fn every_acknowledged_key_survives_in_sorted_tables_when_all_nodes_are_killed_du
 }
 
 #[test]
-fn flipped_bits_in_sorted_tables_cost_their_shard_which_is_refilled_and_no_node() {
-    let mut cluster = Cluster::start_with(sorted);
+fn flipped_bits_in_sorted_tables_cost_their_shard_which_nodes_with_another_engine_refill() {
+    let mut cluster = Cluster::start_with(|node| {
+        sorted(node);
+        if node.name != "n2" {
+            node.options[0] = "--engine=redb".into();
+        }
+    });
     let observer = Observer::of(&cluster, 0);
     let keys: Vec<Key> = (0..600).map(|number| key("kept", number)).collect();
     let client = observer.runtime.block_on(cluster.client(0));
