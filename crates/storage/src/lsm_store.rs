@@ -61,13 +61,13 @@ use writes::Batch;
 pub struct LsmOptions {
     /// Memory for cached blocks and values, in bytes.
     pub cache_bytes: usize,
-    /// Room that values nobody needs any more may take besides as much as those that are needed, in bytes.
+    /// Room that values nobody needs any more may take besides nearly as much as those that are needed, in bytes.
     pub garbage_bytes: u64,
 }
 
 impl Default for LsmOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20, garbage_bytes: 64 << 20 }
+        Self { cache_bytes: 16 << 20, garbage_bytes: 4 << 20 }
     }
 }
 

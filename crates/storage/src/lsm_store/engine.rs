@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
     TryLockError,
@@ -44,6 +45,8 @@ pub(super) struct Engine {
     writer: Mutex<Writer>,
     pub(super) pace: Arc<Pace>,
     pub(super) merges: Merges,
+    /// Bytes of rows that count no more, since the engine was opened.
+    pub(super) dead_bytes: AtomicU64,
     /// Damage that was found, which every call reports from then on.
     pub(super) damage: OnceLock<StoreError>,
     pub(super) reopenings: TroubleLog,
@@ -79,6 +82,7 @@ impl Engine {
             writer: Mutex::default(),
             pace,
             merges: Merges::default(),
+            dead_bytes: AtomicU64::new(0),
             damage: OnceLock::new(),
             reopenings: reopenings(),
             compactions: compactions(),
@@ -152,7 +156,9 @@ impl Engine {
     ) -> Result<T, StoreError> {
         let outcome = self.with(doing, |opened| {
             let (batch, outcome) = make(opened)?;
+            let dead_bytes = batch.dead_bytes();
             batch.store(opened)?;
+            self.dead_bytes.fetch_add(dead_bytes, Ordering::Relaxed);
             self.pace.hurry(opened.waiting_runs() > HURRY_RUNS);
             Ok(outcome)
         });

@@ -8,6 +8,7 @@
 //! them at once to move the values of any file, with writes piling up meanwhile. Written again in batches, between
 //! those of the shard, the same values cost as much and hold nobody up.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jedlik_hashing::Partition;
@@ -34,8 +35,10 @@ const ROW_BYTES: u64 = 32;
 pub(super) struct Garbage {
     /// Key from which values are to be written again; `None` if none are.
     from: Option<Vec<u8>>,
-    /// Size of the files from which on it pays to begin again, in bytes.
-    again_bytes: u64,
+    /// Count of the engine's dead bytes when the last work has begun, all of which it has taken off.
+    began_at: u64,
+    /// Part of what is needed, in eighths, that has to die before it pays to begin again.
+    again_eighths: u64,
 }
 
 impl Garbage {
@@ -43,12 +46,16 @@ impl Garbage {
     pub(super) fn step(&mut self, engine: &Engine) -> Result<bool, StoreError> {
         let doing = "taking off values that nobody needs";
         let Some(from) = &self.from else {
-            if !self.is_over(engine, doing)? {
+            let dead_bytes = engine.dead_bytes.load(Ordering::Relaxed);
+            let least_bytes = engine.with(doing, |opened| Ok(needed(opened) / 8))?;
+            let pays = dead_bytes - self.began_at >= least_bytes * self.again_eighths;
+            if !pays || !is_over(engine, doing)? {
                 return Ok(false);
             }
             // Most of it goes by this alone, where values were overwritten more than once.
             merge_all(engine, doing)?;
-            if self.is_over(engine, doing)? {
+            (self.began_at, self.again_eighths) = (dead_bytes, 1);
+            if is_over(engine, doing)? {
                 self.from = Some(vec![0]);
             }
             return Ok(true);
@@ -62,19 +69,15 @@ impl Garbage {
         self.from = next;
         if self.from.is_none() {
             merge_all(engine, doing)?;
-            self.again_bytes = engine
-                .with(doing, |opened| Ok(opened.used_bytes() + allowed(engine, opened) / 2))?;
+            self.again_eighths = 6;
         }
         Ok(true)
     }
+}
 
-    /// Whether the files take more room than they may.
-    fn is_over(&self, engine: &Engine, doing: &'static str) -> Result<bool, StoreError> {
-        engine.with(doing, |opened| {
-            let used = opened.used_bytes();
-            Ok(used > allowed(engine, opened) && used > self.again_bytes)
-        })
-    }
+/// Whether the files take more room than they may.
+fn is_over(engine: &Engine, doing: &'static str) -> Result<bool, StoreError> {
+    engine.with(doing, |opened| Ok(opened.used_bytes() > allowed(engine, opened)))
 }
 
 fn merge_all(engine: &Engine, doing: &'static str) -> Result<(), StoreError> {
@@ -89,9 +92,10 @@ pub(super) fn needed(opened: &Opened) -> u64 {
     totals.bytes + totals.records * ROW_BYTES
 }
 
-/// Returns the room that the files may take, in bytes.
+/// Returns the room that the files may take, in bytes: less than twice what is needed, since more is written while some is
+/// given back.
 fn allowed(engine: &Engine, opened: &Opened) -> u64 {
-    2 * needed(opened) + engine.options.garbage_bytes
+    needed(opened) / 5 * 9 + engine.options.garbage_bytes
 }
 
 /// Writes values again that lie apart, from a key on. Returns the key to go on from; `None` at the end.

@@ -22,6 +22,8 @@ use super::tree::{Opened, Rows};
 pub(super) struct Batch {
     rows: Rows,
     totals: Totals,
+    /// Bytes of rows that count no more: those that are replaced or removed.
+    dead_bytes: u64,
     hidden: BTreeSet<Partition>,
     /// Partition of which nothing is left.
     swept: Option<Partition>,
@@ -31,7 +33,7 @@ impl Batch {
     /// Returns a batch without any row, over what `opened` has.
     pub(super) fn new(opened: &Opened) -> Self {
         let totals = *opened.totals();
-        Self { rows: Rows::new(), totals, hidden: BTreeSet::new(), swept: None }
+        Self { rows: Rows::new(), totals, dead_bytes: 0, hidden: BTreeSet::new(), swept: None }
     }
 
     /// Returns the batch of a write: see [`crate::Store::write`].
@@ -125,18 +127,27 @@ impl Batch {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>, was_there: Option<u32>) {
         let before = was_there.map_or(0, |bytes| row_bytes(&key, bytes as usize));
         self.totals.bytes += row_bytes(&key, value.len());
-        self.totals.bytes = self.totals.bytes.saturating_sub(before);
+        self.kill(before);
         self.rows.push((key, Some(value)));
     }
 
     /// Removes a row that counts.
     fn remove(&mut self, opened: &Opened, key: Vec<u8>) -> Result<(), Failure> {
         if let Some(bytes) = opened.size_of(&key)? {
-            let before = row_bytes(&key, bytes as usize);
-            self.totals.bytes = self.totals.bytes.saturating_sub(before);
+            self.kill(row_bytes(&key, bytes as usize));
             self.rows.push((key, None));
         }
         Ok(())
+    }
+
+    fn kill(&mut self, bytes: u64) {
+        self.totals.bytes = self.totals.bytes.saturating_sub(bytes);
+        self.dead_bytes += bytes;
+    }
+
+    /// Returns the bytes of rows that count no more once the batch is stored.
+    pub(super) fn dead_bytes(&self) -> u64 {
+        self.dead_bytes
     }
 
     /// Stores the batch, durably, and then changes what is known in memory.
