@@ -5,7 +5,7 @@
 mod first_layout;
 mod home;
 mod launch;
-mod process;
+pub(crate) mod process;
 mod programs;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Everything around the code: a development cluster, the tests, the house rules, CI.
+//! Everything around the code: a development cluster and its services, the tests, the house rules, CI.
 //!
 //! Invariant: this program ends only processes that it started, identified by pid and start time together.
 
@@ -9,6 +9,7 @@ mod cluster;
 mod instructions;
 mod licences;
 mod packages;
+mod services;
 mod sim;
 mod soak;
 mod step;
@@ -46,6 +47,14 @@ enum Task {
         dir: PathBuf,
         #[command(subcommand)]
         action: Action,
+    },
+    /// A MariaDB server for clusters on the engine mysql: up, down, status. `cluster up --engine mysql` starts it too.
+    Services {
+        /// Folder for everything of the server, relative to the workspace.
+        #[arg(long, global = true, default_value = services::USUAL_FOLDER)]
+        dir: PathBuf,
+        #[command(subcommand)]
+        action: services::Action,
     },
     /// Run every test, or those whose names contain the filter.
     Test {
@@ -93,6 +102,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match task {
         Task::Cluster { dir, action } => cluster::run(&workspace, dir, action),
+        Task::Services { dir, action } => services::run(&workspace, dir, *action),
         Task::Test { filter } => test::run(&workspace, filter.as_deref()),
         Task::Ci { only } => ci::run(&workspace, *only),
         Task::Sim(simulation) => sim::run(&workspace, simulation),

@@ -1,27 +1,9 @@
 //! Debian packages that tests need: installed where that is possible.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::bail;
-
-use crate::step;
-
-/// Installs a package if this process is root. A failure shows in missing files, for which callers check.
-pub(crate) fn install(package: &str) {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        if let Err(error) = step::output(&mut command) {
-            println!("{error:#}");
-        }
-    };
-    apt(&["-qq", "update"]);
-    apt(&["-qq", "install", "--yes", "--no-install-recommends", package]);
-}
+use jedlik_services::install;
 
 /// Makes sure that nodes' clocks can be set. Without the package the tests that set clocks fail, and say so.
 ///
@@ -44,7 +26,7 @@ pub(crate) fn have_failing_calls() -> anyhow::Result<()> {
 fn have(package: &str, otherwise: &str) -> anyhow::Result<()> {
     let program = Path::new("/usr/bin").join(package);
     if !program.exists() {
-        install(package);
+        install(&[package]);
     }
     if !program.exists() {
         let missing =

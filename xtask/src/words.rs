@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use anyhow::bail;
-
-use crate::packages;
+use jedlik_services::install;
 
 /// Path of the list in Debian's package.
 const PATH: &str = "/usr/share/dict/american-english";
@@ -18,7 +17,7 @@ const PACKAGE: &str = "wamerican";
 pub(crate) fn find() -> anyhow::Result<Option<&'static Path>> {
     let path = Path::new(PATH);
     if !path.exists() {
-        packages::install(PACKAGE);
+        install(&[PACKAGE]);
     }
     if path.exists() {
         return Ok(Some(path));
