@@ -7,6 +7,8 @@ use std::io;
 use std::path::Path;
 
 use crate::lsm_store;
+#[cfg(feature = "mysql")]
+use crate::mysql_store::{self, MysqlStore};
 use crate::redb_store::{self, Salvaged};
 use crate::{LsmOptions, LsmStore, OpenError, RedbOptions, RedbStore, Store, StoreError};
 
@@ -17,14 +19,25 @@ pub(crate) enum EngineKind {
     Redb,
     /// Engine that keeps it in a folder of sorted tables.
     Lsm,
+    /// Engine that keeps it in tables of a MySQL server, which a file names.
+    #[cfg(feature = "mysql")]
+    Mysql,
 }
 
 impl EngineKind {
-    pub(crate) const ALL: [Self; 2] = [Self::Redb, Self::Lsm];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Redb,
+        Self::Lsm,
+        #[cfg(feature = "mysql")]
+        Self::Mysql,
+    ];
+
+    /// Kinds to which an engine can be migrated: those that need no more than a path.
+    pub(crate) const TARGETS: [Self; 2] = [Self::Redb, Self::Lsm];
 
     /// Returns the kind with this name in the configuration; `None` for an engine without files, and for any other name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
     /// Returns the name of the kind in the configuration.
@@ -32,12 +45,14 @@ impl EngineKind {
         match self {
             Self::Redb => "redb",
             Self::Lsm => "lsm",
+            #[cfg(feature = "mysql")]
+            Self::Mysql => "mysql",
         }
     }
 
     /// Returns the kind of the engine that lies in a shard's folder; `None` if there is none.
     pub(crate) fn found_in(folder: &Path) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| folder.join(kind.file_name()).exists())
+        Self::ALL.iter().copied().find(|kind| folder.join(kind.file_name()).exists())
     }
 
     /// Returns the name of the engine's file, or of its folder, in a shard's folder.
@@ -45,10 +60,12 @@ impl EngineKind {
         match self {
             Self::Redb => "records.redb",
             Self::Lsm => "records.lsm",
+            #[cfg(feature = "mysql")]
+            Self::Mysql => "records.mysql",
         }
     }
 
-    /// Opens the engine at `path`, or makes it.
+    /// Opens the engine at `path`, or makes it, if that needs no more than a path.
     pub(crate) fn open(self, path: &Path, cache_bytes: usize) -> Result<Box<dyn Store>, OpenError> {
         Ok(match self {
             Self::Redb => {
@@ -59,6 +76,8 @@ impl EngineKind {
                 let options = LsmOptions { cache_bytes, ..LsmOptions::default() };
                 Box::new(LsmStore::open(path, &options)?)
             }
+            #[cfg(feature = "mysql")]
+            Self::Mysql => Box::new(MysqlStore::open_again(path)?),
         })
     }
 
@@ -67,6 +86,11 @@ impl EngineKind {
         let removed = match self {
             Self::Redb => fs::remove_file(path),
             Self::Lsm => fs::remove_dir_all(path),
+            #[cfg(feature = "mysql")]
+            Self::Mysql => {
+                mysql_store::forget(path);
+                fs::remove_file(path)
+            }
         };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -90,6 +114,8 @@ impl EngineKind {
                 let options = LsmOptions { cache_bytes, ..LsmOptions::default() };
                 Box::new(LsmStore::open_unchanged(path, scratch, &options)?)
             }
+            #[cfg(feature = "mysql")]
+            Self::Mysql => Box::new(MysqlStore::open_unchanged(path)?),
         })
     }
 
@@ -103,6 +129,8 @@ impl EngineKind {
         match self {
             Self::Redb => redb_store::salvage(path, target),
             Self::Lsm => lsm_store::salvage(path, scratch, target),
+            #[cfg(feature = "mysql")]
+            Self::Mysql => mysql_store::salvage(path, target),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Keys and records for the tests.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position};
 use jedlik_protocol::{
@@ -27,6 +27,9 @@ pub(crate) fn lines_of(act: impl FnOnce()) -> Vec<String> {
             Ok(())
         }
     }
+    // While there is but one subscriber, a line that another thread comes to first would be off for all of them.
+    static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+    OTHER.get_or_init(|| tracing_subscriber::fmt().with_writer(io::sink).finish().into());
     let sink = Sink::default();
     let into = sink.clone();
     let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || into.clone());

@@ -5,7 +5,7 @@
 //! first commit on.
 //!
 //! ```text
-//! shard-N/records.redb       the engine's file, or its folder `records.lsm`
+//! shard-N/records.redb       the engine's file, or its folder `records.lsm`, or `records.mysql`, which names its tables
 //! shard-N/records.fault      while it is not known whether the engine ends the process: see `fault_note.rs`
 //! shard-N/journal/           the journal
 //! shard-N.new/               while a damaged shard is set aside: what takes its place. It is complete once
@@ -26,6 +26,8 @@ use crate::disk::{make_directory, sync_directory};
 use crate::engine_kind::EngineKind;
 use crate::fault_note::FaultNote;
 use crate::life_mark::{self, MarkFound};
+#[cfg(feature = "mysql")]
+use crate::mysql_store::{self, MysqlOptions, MysqlStore};
 use crate::open_files::EngineFile;
 use crate::redb_store::Salvaged;
 use crate::{
@@ -46,6 +48,9 @@ pub struct ShardFolder {
     shard: u16,
     engine: EngineKind,
     replaced: EngineFile,
+    /// Server on which an engine is made, where there is a choice.
+    #[cfg(feature = "mysql")]
+    mysql: Option<Arc<MysqlOptions>>,
 }
 
 /// Files of a shard that were set aside and are not used any more.
@@ -79,13 +84,27 @@ impl ShardFolder {
     }
 
     pub(crate) fn new(root: &Path, shard: u16) -> Self {
-        Self { root: root.into(), shard, engine: EngineKind::Redb, replaced: EngineFile::default() }
+        Self {
+            root: root.into(),
+            shard,
+            engine: EngineKind::Redb,
+            replaced: EngineFile::default(),
+            #[cfg(feature = "mysql")]
+            mysql: None,
+        }
     }
 
     /// Returns the identity of the file that the shard's engine has put into the place of its own, for its options.
     #[must_use]
     pub fn replaced(&self) -> EngineFile {
         self.replaced.clone()
+    }
+
+    /// Returns the same folder with a server for its tables.
+    #[cfg(feature = "mysql")]
+    #[must_use]
+    pub fn with_mysql(self, mysql: Arc<MysqlOptions>) -> Self {
+        Self { mysql: Some(mysql), ..self }
     }
 
     /// Returns the same folder with an engine of this kind.
@@ -207,6 +226,15 @@ impl ShardFolder {
                 let engine = Guarded::open(&into, || LsmStore::open(&into, &options))?;
                 self.salvage_into(&engine, next)
             }
+            #[cfg(feature = "mysql")]
+            EngineKind::Mysql => {
+                let Some(options) = self.mysql.as_deref() else {
+                    let message = "it is not known which server is to take the tables".into();
+                    return Err(OpenError::Engine { path: into, message });
+                };
+                let engine = Guarded::open(&into, || MysqlStore::open(&into, options))?;
+                self.salvage_into(&engine, next)
+            }
         }
     }
 
@@ -240,7 +268,9 @@ impl ShardFolder {
             make_directory(&aside).map_err(io("making", &aside))?;
             self.forget_older();
             fs::rename(&path, &kept).map_err(io("setting aside", &path))?;
-            if let Err(error) = fs::write(kept.join("README.txt"), read_me(self.shard, why)) {
+            if let Err(error) =
+                fs::write(kept.join("README.txt"), read_me(self.shard, why, &tables_in(&kept)))
+            {
                 warn!(%error, "the shard that was set aside has no README.txt");
             }
             sync_directory(&aside).map_err(io("syncing", &aside))?;
@@ -253,6 +283,8 @@ impl ShardFolder {
     /// Removes what was set aside of this shard as damaged before: a disk that goes bad must not fill itself up.
     fn forget_older(&self) {
         for (path, _) in self.damaged_aside() {
+            #[cfg(feature = "mysql")]
+            mysql_store::forget(&path.join(EngineKind::Mysql.file_name()));
             if let Err(error) = fs::remove_dir_all(&path) {
                 warn!(path = %path.display(), %error, "could not be removed");
             }
@@ -278,13 +310,32 @@ fn read_out(
     salvaged
 }
 
-fn read_me(shard: u16, why: &str) -> String {
+/// Says which tables of a server belong to a folder that was set aside; nothing if there are none.
+#[cfg(feature = "mysql")]
+fn tables_in(aside: &Path) -> String {
+    let tables = MysqlStore::described(&aside.join(EngineKind::Mysql.file_name()));
+    let said = |tables| {
+        format!(
+            "\nThe records themselves are in the tables\n{tables}.\nThey are dropped when this shard is set aside \
+             once more; drop them yourself if you remove this folder.\n"
+        )
+    };
+    tables.map(said).unwrap_or_default()
+}
+
+/// Says nothing: no tables belong to any folder.
+#[cfg(not(feature = "mysql"))]
+fn tables_in(_aside: &Path) -> String {
+    String::new()
+}
+
+fn read_me(shard: u16, why: &str, tables: &str) -> String {
     format!(
         "This was the engine's file of shard {shard} until it was found damaged:\n\n    {why}\n\n\
          All records of it that could be read are in the shard that has taken its place, and the other\n\
          nodes give back the rest. Nothing here is read again: keep it for as long as you want to look\n\
          into what has happened to the disk, then remove the folder. `jedlik-node inspect-set-aside --help`\n\
-         says how to list what is in it.\n"
+         says how to list what is in it.\n{tables}"
     )
 }
 

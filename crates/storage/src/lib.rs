@@ -45,6 +45,8 @@ mod mark;
 mod memory;
 mod merge;
 mod migration;
+#[cfg(feature = "mysql")]
+mod mysql_store;
 mod open_files;
 mod options;
 mod past;
@@ -79,6 +81,8 @@ pub use life_mark::{LifeMark, MarkFound, in_engine as life_in_engine};
 pub use lsm_store::{LsmOptions, LsmStore};
 pub use memory::MemoryStore;
 pub use migration::{MigrateError, Migrated, MigratedShard, Migration, MigrationProgress};
+#[cfg(feature = "mysql")]
+pub use mysql_store::{MysqlAccess, MysqlAddress, MysqlOptions, MysqlStore};
 pub use open_files::{EngineFile, OpenFiles};
 pub use options::{ShardIdentity, ShardOptions};
 pub use progress::{ProgressFile, ProgressWatch, ShardProgress};

@@ -89,8 +89,8 @@ impl Migration {
     /// # Errors
     /// The directory is in use or is none, or there is nothing to migrate.
     pub fn open(path: &Path, to: &str) -> Result<Self, MigrateError> {
-        let to =
-            EngineKind::named(to).ok_or_else(|| MigrateError::NoEngine { named: to.into() })?;
+        let target = EngineKind::named(to).filter(|kind| EngineKind::TARGETS.contains(kind));
+        let to = target.ok_or_else(|| MigrateError::NoEngine { named: to.into() })?;
         let dir = DataDir::open_stopped(path)?;
         let engine = dir.node().engine();
         match EngineKind::named(engine) {
@@ -313,7 +313,7 @@ pub(crate) fn forget_others(dir: &DataDir) -> Result<(), OpenError> {
 fn forget(folder: &ShardFolder, own: Option<EngineKind>) -> Result<(), OpenError> {
     let path = folder.path();
     let io = |path: &Path, error| OpenError::io("removing", path, error);
-    for kind in EngineKind::ALL {
+    for kind in EngineKind::ALL.iter().copied() {
         let copy = copy_path(folder, kind);
         kind.remove(&copy).map_err(|error| io(&copy, error))?;
         if own.is_some_and(|own| own != kind) {

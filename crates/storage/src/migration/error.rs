@@ -86,5 +86,5 @@ pub enum MigrateError {
 }
 
 fn names() -> String {
-    EngineKind::ALL.map(EngineKind::name).join(", ")
+    EngineKind::TARGETS.map(EngineKind::name).join(", ")
 }

@@ -16,7 +16,7 @@ use crate::contents::{ContentsDigest, Digester, PAGE_BYTES, Place, Reader};
 use crate::engine_kind::EngineKind;
 use crate::fixtures::{hint, key, key_of, put, put_hints, record};
 use crate::tests::memory_folder;
-use crate::{DataDir, Identity, Shard, ShardIdentity, ShardOptions, Store, Writes};
+use crate::{DataDir, Identity, MysqlStore, Shard, ShardIdentity, ShardOptions, Store, Writes};
 
 const CACHE_BYTES: usize = 1 << 20;
 const SHARDS: u16 = 2;
@@ -116,9 +116,38 @@ fn cut_after(
 }
 
 #[test]
+fn an_engine_on_a_server_migrates_to_the_others_and_its_tables_go() {
+    for to in EngineKind::TARGETS {
+        let server = crate::mysql_store::tests::Place::new();
+        let place = memory_folder();
+        let dir = start(&place, "mysql", 1);
+        for shard in 0..SHARDS {
+            let folder = dir.shard_folder(shard);
+            folder.prepare().unwrap();
+            fs::create_dir_all(folder.journal_dir()).unwrap();
+            fill(&MysqlStore::open(&folder.engine_path(), &server.options()).unwrap(), shard);
+        }
+        dir.mark_clean().unwrap();
+        let before = digests(place.path(), EngineKind::Mysql);
+        let files: Vec<_> = (0..SHARDS)
+            .map(|shard| place.path().join(format!("shard-{shard}/records.mysql")))
+            .collect();
+        let tables: Vec<_> =
+            files.iter().map(|file| MysqlStore::described(file).unwrap()).collect();
+        let migrated = migrate(&place, to.name()).unwrap();
+        assert_eq!((migrated.from, migrated.to), ("mysql", to.name()));
+        assert!(migrated.left.is_empty());
+        assert_eq!(digests(place.path(), to), before);
+        assert!(tables.iter().all(|tables| !server.has(tables)), "{tables:?}");
+        let error = migrate(&place, "mysql").unwrap_err();
+        assert!(matches!(error, MigrateError::NoEngine { .. }), "{error}");
+    }
+}
+
+#[test]
 fn every_engine_migrates_to_every_other_and_back() {
-    for from in EngineKind::ALL {
-        for to in EngineKind::ALL.into_iter().filter(|to| *to != from) {
+    for from in EngineKind::TARGETS {
+        for to in EngineKind::TARGETS.into_iter().filter(|to| *to != from) {
             let place = directory(from.name());
             let before = digests(place.path(), from);
             let migrated = migrate(&place, to.name()).unwrap();

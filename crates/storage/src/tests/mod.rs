@@ -8,7 +8,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::faulty::{Crash, FaultyBackend, Machine};
-use crate::{Filtered, LsmOptions, LsmStore, MemoryStore, RedbOptions, RedbStore, Store};
+use crate::mysql_store::tests::Place;
+use crate::{
+    Filtered, LsmOptions, LsmStore, MemoryStore, MysqlStore, RedbOptions, RedbStore, Store,
+};
 
 mod conformance;
 mod costs;
@@ -32,15 +35,21 @@ pub(crate) enum Engine {
     Redb(FaultyBackend),
     /// Folder of its own on the machine's real disk, which no crash of a simulated one touches.
     Lsm(Arc<TempDir>),
+    /// Tables of its own on the test server.
+    Mysql(Arc<Place>),
 }
 
 impl Engine {
-    pub(crate) fn all(machine: &Machine) -> [Self; 3] {
-        [Self::Memory, Self::redb(machine), Self::lsm()]
+    pub(crate) fn all(machine: &Machine) -> [Self; 4] {
+        [Self::Memory, Self::redb(machine), Self::lsm(), Self::mysql()]
     }
 
     pub(crate) fn lsm() -> Self {
         Self::Lsm(Arc::new(memory_folder()))
+    }
+
+    pub(crate) fn mysql() -> Self {
+        Self::Mysql(Arc::new(Place::new()))
     }
 
     pub(crate) fn redb(machine: &Machine) -> Self {
@@ -49,7 +58,7 @@ impl Engine {
 
     /// Whether what was stored is there again after a restart.
     pub(crate) fn survives_restart(&self) -> bool {
-        matches!(self, Self::Redb(_) | Self::Lsm(_))
+        matches!(self, Self::Redb(_) | Self::Lsm(_) | Self::Mysql(_))
     }
 
     /// Opens the engine; `None` if its machine is dead.
@@ -74,12 +83,16 @@ impl Engine {
                 let store = LsmStore::open(&folder.path().join("records.lsm"), &options).unwrap();
                 Some(Arc::new(Filtered::over(store)))
             }
+            Self::Mysql(place) => {
+                let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+                Some(Arc::new(Filtered::over(store)))
+            }
         }
     }
 
     /// Whether a page of one bucket counts the values of others as read.
     pub(crate) fn reads_values_of_others(&self) -> bool {
-        !matches!(self, Self::Lsm(_))
+        !matches!(self, Self::Lsm(_) | Self::Mysql(_))
     }
 
     pub(crate) fn after(&self, crash: Crash, machine: &Machine) -> Self {
@@ -90,6 +103,10 @@ impl Engine {
                 let Self::Lsm(copy) = Self::lsm() else { unreachable!("it was just made") };
                 copy_opened(&folder.path().join("records.lsm"), &copy.path().join("records.lsm"));
                 Self::Lsm(copy)
+            }
+            Self::Mysql(place) => {
+                place.disconnect();
+                Self::Mysql(Arc::clone(place))
             }
         }
     }

@@ -1,0 +1,179 @@
+//! Bits that flip in rows: what is read is what was written, or is said to be damaged.
+
+use jedlik_hashing::NodeId;
+
+use super::{MysqlStore, Place, server, sql_of};
+use crate::fixtures::{IDENTITY, everything_of, hint, key, key_at, put, put_hints, record};
+use crate::mysql_store::salvage;
+use crate::{
+    Guarded, HintRow, HintWrite, MemoryStore, OpenError, ShardFolder, Store, StoreError, Writes,
+};
+use crate::{engine_kind::EngineKind, inspect, shard_folders};
+use std::fs;
+use std::sync::Arc;
+
+/// Changes rows of one of the tables.
+fn change(store: &MysqlStore, what: &str, set: &str) {
+    let id = store.tables.id;
+    sql_of(server(), &format!("UPDATE shop.jedlik_{id}_{what} SET {set}"));
+}
+
+/// Returns SQL that flips a bit in the last byte of a column.
+fn flipped(column: &str) -> String {
+    let last = format!("CHAR(ORD(RIGHT({column}, 1)) ^ 1)");
+    format!("{column} = CONCAT(LEFT({column}, LENGTH({column}) - 1), {last})")
+}
+
+#[test]
+fn a_flipped_bit_in_a_value_costs_that_record_alone() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    let (bad, good) = (key_at(1, "bad"), key_at(2, "good"));
+    put(&store, &[(bad.clone(), record(7, 1, 300)), (good.clone(), record(2, 1, 9))]).unwrap();
+    change(&store, "records", &format!("{} WHERE LENGTH(value) > 300", flipped("value")));
+    let error = store.load(&bad).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the record of key \"bad\" in bucket \"b\" is damaged: its checksum does not match"
+    );
+    assert_eq!(store.load(&good).unwrap(), Some(record(2, 1, 9)));
+    let page = store.range(&everything_of(0)).unwrap();
+    assert_eq!((page.records.len(), page.damaged), (1, vec![bad.clone()]));
+    put(&store, &[(bad.clone(), record(3, 1, 9))]).unwrap();
+    assert_eq!(store.load(&bad).unwrap(), Some(record(3, 1, 9)));
+    assert_eq!(store.record_count().unwrap(), 2);
+}
+
+#[test]
+fn a_flipped_bit_in_a_name_gives_no_record_and_no_silence() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    put(&store, &[(key("a"), record(1, 1, 9))]).unwrap();
+    change(&store, "records", &flipped("name"));
+    let error = store.load(&key("a")).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    let error = store.range(&everything_of(key("a").partition.0)).unwrap_err();
+    assert!(error.is_damage(), "{error}");
+    put(&store, &[(key("a"), record(2, 1, 9))]).unwrap();
+    assert_eq!(store.load(&key("a")).unwrap(), Some(record(2, 1, 9)));
+    assert_eq!(store.record_count().unwrap(), 1);
+}
+
+#[test]
+fn a_damaged_hint_is_found_without_its_record_and_one_without_a_place_not_at_all() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    let bad = hint(8, 5, "bad");
+    put_hints(&store, &[bad.clone(), hint(8, 6, "good")]);
+    change(
+        &store,
+        "hints",
+        &format!("{} WHERE age < x'0000000000000008000000000000000600'", flipped("value")),
+    );
+    let damaged = HintRow { record: None, ..HintRow::from(&bad) };
+    assert_eq!(store.load_hint(NodeId(8), &bad.key).unwrap(), Some(damaged.clone()));
+    let page = store.hints(NodeId(8), None, 10, 1 << 20).unwrap();
+    assert_eq!(page.rows, [damaged, HintRow::from(&hint(8, 6, "good"))]);
+    assert_eq!(store.hint_totals().unwrap()[0].1.count, 2);
+    change(
+        &store,
+        "hints",
+        &format!("{} WHERE age < x'0000000000000008000000000000000600'", flipped("place")),
+    );
+    assert_eq!(store.load_hint(NodeId(8), &bad.key).unwrap(), None);
+    assert_eq!(store.hints(NodeId(8), None, 10, 1 << 20).unwrap().rows.len(), 1);
+    let hints = vec![HintWrite { target: NodeId(8), key: bad.key, hint: None }];
+    store.write(&Writes { hints, ..Writes::default() }).unwrap();
+    assert_eq!(store.hint_totals().unwrap()[0].1.count, 1);
+}
+
+#[test]
+fn a_damaged_row_of_the_engine_itself_is_damage_of_the_engine() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    let metadata = vec![("tree".into(), Some(b"one".to_vec()))];
+    store.write(&Writes { metadata, ..Writes::default() }).unwrap();
+    change(&store, "metadata", &format!("{} WHERE name = 'm.tree'", flipped("value")));
+    assert!(store.metadata("tree").unwrap_err().is_damage());
+    change(&store, "metadata", &format!("{} WHERE name = 'o.records'", flipped("value")));
+    drop(store);
+    let error = MysqlStore::open(&place.path(), &place.options()).unwrap_err();
+    assert!(matches!(error, OpenError::EngineDamaged { .. }), "{error}");
+}
+
+#[test]
+fn a_digest_that_two_keys_have_is_refused_and_mixes_nothing_up() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    put(&store, &[(key_at(1, "mine"), record(1, 1, 9))]).unwrap();
+    // The row becomes that of a key which is at home there: as if it had the digest of the other.
+    let other = super::super::keys::RowKey::of_record(store.tables.id, &key_at(1, "others"));
+    let id = super::super::keys::literal(&other.key);
+    change(&store, "records", &format!("k = {id}"));
+    let error = store.load(&key_at(1, "others")).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert_eq!(store.load(&key_at(1, "mine")).unwrap(), None);
+}
+
+#[test]
+fn a_damaged_shard_is_set_aside_and_its_tables_are_dropped_with_its_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let options = Arc::new(Place::new().options());
+    let folder = ShardFolder::new(root.path(), 0)
+        .with_engine(EngineKind::Mysql)
+        .with_mysql(Arc::clone(&options));
+    folder.prepare().unwrap();
+    let path = folder.engine_path();
+    let open = || Guarded::open(&path, || MysqlStore::open(&path, &options));
+    let mut sets = Vec::new();
+    for round in 1..4 {
+        let store = open().unwrap();
+        put(&store, &[(key("a"), record(1, 1, 300)), (key("b"), record(2, 1, 9))]).unwrap();
+        put_hints(&store, &[hint(8, 5, "a")]);
+        store
+            .call("testing", |store| {
+                sets.push(store.tables.id);
+                change(
+                    store,
+                    "records",
+                    &format!("{} WHERE LENGTH(value) > 300", flipped("value")),
+                );
+                Ok(())
+            })
+            .unwrap();
+        drop(store);
+        let aside = folder.rebuild("a test wants it", round).unwrap();
+        assert_eq!((aside.records, aside.hints, aside.damaged), (1, 1, 1));
+        let read_me = fs::read_to_string(aside.path.join("README.txt")).unwrap();
+        let id = sets.last().unwrap();
+        assert!(read_me.contains(&format!("jedlik_{id}_* in database shop")), "{read_me}");
+        let mut keys = Vec::new();
+        let folders = shard_folders(&aside.path);
+        let inspected = inspect(&folders[0], root.path(), &mut |key| keys.push(key)).unwrap();
+        assert_eq!((inspected.keys, inspected.damaged), (2, 1), "a record, and a hint alone");
+        for (set, there) in sets.iter().rev().zip([3, 0, 0]) {
+            let tables = sql_of(server(), &format!("SHOW TABLES IN shop LIKE 'jedlik_{set}%'"));
+            assert_eq!(tables.lines().count(), there, "{round}: {tables}");
+        }
+    }
+    let store = open().unwrap();
+    assert_eq!(store.load(&key("b")).unwrap(), Some(record(2, 1, 9)));
+    assert_eq!(store.load(&key("a")).unwrap(), None);
+    let _ = IDENTITY;
+    drop(store);
+    MysqlStore::remove(&path).unwrap();
+}
+
+#[test]
+fn tables_that_vanish_under_an_open_engine_are_damage_and_the_rest_is_salvaged() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    put(&store, &[(key("a"), record(1, 1, 9))]).unwrap();
+    let id = store.tables.id;
+    sql_of(server(), &format!("DROP TABLE shop.jedlik_{id}_hints"));
+    let error = store.load_hint(NodeId(1), &key("a")).unwrap_err();
+    assert!(error.is_damage(), "{error}");
+    let target = MemoryStore::new();
+    let salvaged = salvage(&place.path(), &target).unwrap();
+    assert_eq!(salvaged.records + salvaged.failures, 1);
+}
