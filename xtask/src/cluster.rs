@@ -2,6 +2,7 @@
 //!
 //! Invariant: every command can be repeated; one that finds its work done says so.
 
+mod database;
 mod first_layout;
 mod home;
 mod launch;
@@ -129,6 +130,7 @@ impl Cluster<'_> {
         };
         self.home.save(&state)?;
         self.issue(&state)?;
+        self.have_services(&state)?;
         let started = self.start_all(&mut state)?;
         let made = first_layout::ensure(
             &state.binaries.join("jedlik-admin"),
@@ -143,6 +145,14 @@ impl Cluster<'_> {
         Ok(())
     }
 
+    /// Starts what the nodes can't do without.
+    fn have_services(&self, state: &State) -> anyhow::Result<()> {
+        match state.engine {
+            Engine::Mysql => database::ensure(&self.home, &state.nodes),
+            Engine::Redb | Engine::Lsm | Engine::Memory => Ok(()),
+        }
+    }
+
     /// Starts every node that isn't running, and returns their number.
     fn start_all(&self, state: &mut State) -> anyhow::Result<usize> {
         let binary = state.binaries.join("jedlik-node");
@@ -153,7 +163,7 @@ impl Cluster<'_> {
             if is_running(node)? {
                 continue;
             }
-            launch::configure(&self.home, node, &all, state.engine.name())?;
+            launch::configure(&self.home, node, &all, state.engine)?;
             starting.push(launch::start(&binary, &self.home, node)?);
             self.home.save(state)?;
         }
@@ -183,6 +193,9 @@ impl Cluster<'_> {
         match stopped {
             0 => println!("No node was running."),
             count => println!("{count} nodes stopped cleanly."),
+        }
+        if database::stop(&self.home)? {
+            println!("MariaDB has stopped.");
         }
         if wipe && self.home.wipe()? {
             println!("Data, certificates and configuration are removed.");
@@ -216,6 +229,7 @@ impl Cluster<'_> {
 
     fn start(&self, number: usize) -> anyhow::Result<()> {
         let mut state = self.existing()?;
+        self.have_services(&state)?;
         let binary = state.binaries.join("jedlik-node");
         let node = state.node(number)?;
         if is_running(node)? {

@@ -5,6 +5,11 @@
 mod admission;
 mod clock;
 pub mod config;
+#[cfg(feature = "mysql")]
+mod database;
+#[cfg(not(feature = "mysql"))]
+#[path = "no_database.rs"]
+mod database;
 mod disputes;
 mod error;
 mod fatal;

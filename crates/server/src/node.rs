@@ -261,7 +261,7 @@ async fn mark(dir: Option<DataDir>, engine: Engine, ended: Ended) -> Result<(), 
             return Err(NodeError::Unclean { why: "a shard could not be moved into its engine" });
         }
         (Ended::Clean, Engine::Memory) => info!("stopped; the memory engine keeps nothing"),
-        (Ended::Clean, Engine::Redb | Engine::Lsm) => {
+        (Ended::Clean, Engine::Redb | Engine::Lsm | Engine::Mysql) => {
             let marked = spawn_blocking(|| dir.mark_clean()).await;
             marked.unwrap_or(Ok(()))?;
             info!("stopped cleanly");

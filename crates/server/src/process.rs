@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
 use crate::config::{Config, Snapshot};
+use crate::database;
 use crate::error::NodeError;
 use crate::fatal;
 use crate::logging;
@@ -38,6 +39,13 @@ pub fn run(
         let mut hangups = listen(SignalKind::hangup())?;
         let mut reload = Reload::new(load, running);
         let (node, ended) = loop {
+            tokio::select! {
+                () = signals.stop() => {
+                    info!("stopped before the MySQL server has answered");
+                    return Ok(());
+                }
+                () = database::awaited(config) => {}
+            }
             let mut node = Node::begin(config, empty).await?;
             match until_it_ends(&mut node, &mut signals, &mut hangups, &mut reload).await {
                 Some(Ending::Again) => {

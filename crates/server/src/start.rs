@@ -152,7 +152,7 @@ impl Prepared {
         Ok(Node {
             id: me.node,
             name: me.identity.name,
-            engine: config.engine,
+            engine: config.records.engine,
             drain_limit: config.limits.stop,
             router,
             peers,
@@ -241,7 +241,7 @@ fn tuning(config: &Config, shards: u16) -> Tuning {
 /// said.
 fn begin_life(config: &Config, dir: &mut DataDir, shards: &mut [OpenShard], clock: Clock) -> Ticks {
     stores::mark(dir, shards);
-    let file = config.engine.keeps_records().then(|| dir.progress_file());
+    let file = config.records.engine.keeps_records().then(|| dir.progress_file());
     let ticks = Ticks::new(file, clock, config.limits.message_life);
     for (index, shard) in shards.iter().enumerate() {
         if let Ok(storage) = &shard.storage {

@@ -19,6 +19,7 @@ use jedlik_storage::{
 use tracing::{info, warn};
 
 use crate::config::{Config, Engine};
+use crate::database;
 use crate::error::NodeError;
 use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
 use crate::pool::{Pool, Share};
@@ -164,6 +165,7 @@ impl ShardSource {
                 let open = || LsmStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }
+            Engine::Mysql => database::open(&self.folder)?,
             Engine::Memory => Arc::new(MemoryStore::new()),
         })
     }
@@ -210,7 +212,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         cluster: first.cluster,
         node: first.node,
         shards,
-        engine: config.engine.name().into(),
+        engine: config.records.engine.name().into(),
         partitions: config.partitions,
     };
     let fresh = Incarnation(random_u64()?);
@@ -218,7 +220,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
     info!(
         path = %config.data_dir.display(),
         shards,
-        engine = config.engine.name(),
+        engine = config.records.engine.name(),
         generation = dir.generation(),
         clean = dir.was_clean(),
         "opened the data directory"
@@ -282,7 +284,7 @@ fn open_shard(
     shards: u16,
     waiting: Share,
 ) -> Result<OpenShard, OpenError> {
-    let folder = dir.shard_folder(identity.shard);
+    let folder = database::equipped(dir.shard_folder(identity.shard), config, identity.node);
     let share = |bytes: usize| bytes / usize::from(shards);
     let options = ShardOptions {
         buffer_limit_bytes: share(config.storage.buffer_bytes),
@@ -297,11 +299,11 @@ fn open_shard(
     let (inputs, stall_after) = (config.limits.queue_inputs, config.storage.stall_after);
     let (inbox, reader) = inbox(InboxLimits { inputs, stall_after }, waiting);
     let source = ShardSource {
-        engine: config.engine,
+        engine: config.records.engine,
         options,
         cache_bytes: share(config.storage.cache_bytes),
         folder,
-        mark: config.engine.keeps_records().then(|| dir.life_mark()),
+        mark: config.records.engine.keeps_records().then(|| dir.life_mark()),
         completions: inbox.clone(),
     };
     let mut storage = source.open_expected(dir);

@@ -112,6 +112,20 @@ impl ShardFolder {
         Self { engine, ..self }
     }
 
+    /// Opens the engine on the folder's server, or makes it.
+    ///
+    /// # Errors
+    /// As for [`MysqlStore::open`], and if the folder has no server.
+    #[cfg(feature = "mysql")]
+    pub fn open_mysql(&self) -> Result<MysqlStore, OpenError> {
+        let path = self.engine_path();
+        let Some(options) = self.mysql.as_deref() else {
+            let message = "it is not known which server has the tables".into();
+            return Err(OpenError::Engine { path, message });
+        };
+        MysqlStore::open(&path, options)
+    }
+
     /// Returns the path of the engine's file, or of its folder.
     #[must_use]
     pub fn engine_path(&self) -> PathBuf {
@@ -229,7 +243,7 @@ impl ShardFolder {
             #[cfg(feature = "mysql")]
             EngineKind::Mysql => {
                 let Some(options) = self.mysql.as_deref() else {
-                    let message = "it is not known which server is to take the tables".into();
+                    let message = "it is not known which server is to have the tables".into();
                     return Err(OpenError::Engine { path: into, message });
                 };
                 let engine = Guarded::open(&into, || MysqlStore::open(&into, options))?;

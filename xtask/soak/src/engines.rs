@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use jedlik_storage::{Filtered, LsmOptions, LsmStore, MemoryStore, RedbOptions, RedbStore, Store};
+use jedlik_services::PrivateServer;
+use jedlik_storage::{
+    Filtered, LsmOptions, LsmStore, MemoryStore, MysqlAccess, MysqlAddress, MysqlOptions,
+    MysqlStore, RedbOptions, RedbStore, Store,
+};
 
 /// Kind of an engine, by its name in a node's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -15,8 +19,20 @@ pub(crate) enum Kind {
     Redb,
     /// Records in sorted tables, as in a node: with the filters of absent keys.
     Lsm,
+    /// Records in tables of a MariaDB server of the run's own, as in a node: with the filters of absent keys.
+    Mysql,
     /// Records in sorted maps in memory, of which nothing is kept.
     Memory,
+}
+
+/// Name of the database on the run's own server.
+const DATABASE: &str = "soak";
+
+/// Starts a server with a database.
+fn server() -> std::io::Result<PrivateServer> {
+    let server = PrivateServer::start(&["--innodb-buffer-pool-size=128M"])?;
+    server.sql(&format!("CREATE DATABASE {DATABASE}"))?;
+    Ok(server)
 }
 
 impl Kind {
@@ -24,6 +40,7 @@ impl Kind {
         match self {
             Self::Redb => "redb",
             Self::Lsm => "lsm",
+            Self::Mysql => "mysql",
             Self::Memory => "memory",
         }
     }
@@ -34,13 +51,19 @@ pub(crate) struct Engine {
     kind: Kind,
     path: PathBuf,
     store: Option<Arc<dyn Store>>,
+    /// Server of an engine that needs one; it ends after the engine.
+    server: Option<PrivateServer>,
 }
 
 impl Engine {
     /// Opens the engine in its own place below `dir`.
     pub(crate) fn open(kind: Kind, place: usize, dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(format!("{place}-{}", kind.name()));
-        let mut engine = Self { kind, path, store: None };
+        let server = match kind {
+            Kind::Mysql => Some(server().context("can't start MariaDB")?),
+            Kind::Redb | Kind::Lsm | Kind::Memory => None,
+        };
+        let mut engine = Self { kind, path, store: None, server };
         engine.open_store()?;
         Ok(engine)
     }
@@ -53,10 +76,25 @@ impl Engine {
             Kind::Lsm => LsmStore::open(&self.path, &LsmOptions::default())
                 .map(|store| -> Arc<dyn Store> { Arc::new(Filtered::over(store)) })
                 .map_err(Into::into),
+            Kind::Mysql => self
+                .mysql_options()
+                .and_then(|options| Ok(MysqlStore::open(&self.path, &options)?))
+                .map(|store| -> Arc<dyn Store> { Arc::new(Filtered::over(store)) }),
             Kind::Memory => Ok(Arc::new(MemoryStore::new())),
         };
         self.store = Some(opened.with_context(|| format!("can't open {}", self.path.display()))?);
         Ok(())
+    }
+
+    fn mysql_options(&self) -> anyhow::Result<MysqlOptions> {
+        let server = self.server.as_ref().context("the engine has no server")?;
+        let access = MysqlAccess {
+            address: MysqlAddress::Socket(server.socket()),
+            user: "root".into(),
+            password_file: None,
+            database: DATABASE.into(),
+        };
+        Ok(MysqlOptions { access, owner: "soak".into() })
     }
 
     /// Closes the engine and opens what it has left. One that keeps nothing stays open.

@@ -20,6 +20,8 @@ pub(crate) enum Engine {
     Redb,
     /// Sorted tables, which keep records on disk as well.
     Lsm,
+    /// Tables of a MariaDB server, which the cluster runs for itself, with a database for each node.
+    Mysql,
     /// Memory: a stopped node forgets its records.
     Memory,
 }
@@ -30,6 +32,7 @@ impl Engine {
         match self {
             Self::Redb => "redb",
             Self::Lsm => "lsm",
+            Self::Mysql => "mysql",
             Self::Memory => "memory",
         }
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::home::{Home, Node};
+use super::database;
+use super::home::{Engine, Home, Node};
 use super::process::Recorded;
 use crate::wait;
 
@@ -99,7 +100,7 @@ pub(crate) fn configure(
     home: &Home,
     node: &Node,
     all: &[Node],
-    engine: &str,
+    engine: Engine,
 ) -> anyhow::Result<()> {
     fs::create_dir_all(home.node_path(node, ""))?;
     let config = config(node, all, engine);
@@ -109,7 +110,11 @@ pub(crate) fn configure(
 
 /// Returns a node's configuration: its seeds are the others, and it is a zone of its own, as it would be on a machine
 /// of its own.
-fn config(node: &Node, all: &[Node], engine: &str) -> String {
+fn config(node: &Node, all: &[Node], engine: Engine) -> String {
+    let database = match engine {
+        Engine::Mysql => database::config(&node.name),
+        Engine::Redb | Engine::Lsm | Engine::Memory => String::new(),
+    };
     let seeds = all.iter().filter(|other| other.name != node.name);
     let seeds: Vec<String> = seeds.map(|seed| format!("{:?}", seed.address.to_string())).collect();
     format!(
@@ -117,15 +122,17 @@ fn config(node: &Node, all: &[Node], engine: &str) -> String {
          listen = \"{}\"\n\
          seeds = [{}]\n\
          zone = \"{}\"\n\
-         engine = \"{engine}\"\n\
+         engine = \"{}\"\n\
          \n\
          [tls]\n\
          ca = \"tls/ca.pem\"\n\
          cert = \"tls/cert.pem\"\n\
-         key = \"tls/key.pem\"\n",
+         key = \"tls/key.pem\"\n\
+         {database}",
         node.address,
         seeds.join(", "),
         node.name,
+        engine.name(),
     )
 }
 

@@ -14,7 +14,9 @@ use tracing_subscriber::EnvFilter;
 use super::error::{InvalidConfig, Mistake};
 use super::option::find;
 use super::source::{Setting, Settings, Source};
-use super::{Background, Config, Engine, Limits, Log, LogFormat, Place, StorageLimits, Tls};
+use super::{
+    Background, Config, Engine, Limits, Log, LogFormat, Place, Records, StorageLimits, Tls,
+};
 
 /// Smallest cache or buffer, in bytes.
 const MEMORY_LEAST_BYTES: u64 = 1 << 20;
@@ -34,8 +36,8 @@ impl Settings {
     }
 }
 
-struct Check {
-    settings: Settings,
+pub(super) struct Check {
+    pub(super) settings: Settings,
 }
 
 impl Check {
@@ -50,9 +52,10 @@ impl Check {
             text(setting).filter(|zone| (1..=64).contains(&zone.len())).map(str::to_owned)
         });
         let weight = self.number("weight", 1..=1000);
-        let engines =
-            [Engine::Redb, Engine::Lsm, Engine::Memory].map(|engine| (engine.name(), engine));
+        let engines = [Engine::Redb, Engine::Lsm, Engine::Mysql, Engine::Memory]
+            .map(|engine| (engine.name(), engine));
         let engine = self.choice("engine", &engines);
+        let records = engine.and_then(|engine| self.records(engine));
         let shards = if self.settings.by_name.contains_key("shards") {
             self.number("shards", 1..=64)
         } else {
@@ -72,7 +75,7 @@ impl Check {
             seeds: seeds?,
             zone: zone?,
             weight: weight? as u32,
-            engine: engine?,
+            records: records?,
             shards: shards.map(|shards| shards as u16),
             partitions: partitions?,
             n: n? as u8,
@@ -82,6 +85,15 @@ impl Check {
             limits: limits?,
             background: background?,
         })
+    }
+
+    fn records(&mut self, engine: Engine) -> Option<Records> {
+        let port = self.number("mysql.port", 1..=65_535);
+        let mysql = match engine {
+            Engine::Mysql => Some(self.mysql(port? as u16)?),
+            Engine::Redb | Engine::Lsm | Engine::Memory => None,
+        };
+        Some(Records { engine, mysql })
     }
 
     /// Parses the address that others are told, which must be one that they can use.
@@ -225,7 +237,7 @@ impl Check {
     }
 
     /// Returns the option's value; `None` with a mistake noted.
-    fn required<T>(
+    pub(super) fn required<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&mut Self, &Setting) -> Option<T>,
@@ -243,11 +255,11 @@ impl Check {
         parsed
     }
 
-    fn parsed<T: FromStr>(&mut self, setting: &Setting) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, setting: &Setting) -> Option<T> {
         text(setting)?.parse().ok()
     }
 
-    fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         self.required(name, Self::parsed::<u64>).and_then(|number| {
             if range.contains(&number) { Some(number) } else { self.reject(name) }
         })
@@ -264,7 +276,7 @@ impl Check {
         })
     }
 
-    fn path(&mut self, setting: &Setting) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, setting: &Setting) -> Option<PathBuf> {
         text(setting).filter(|text| !text.is_empty()).map(|text| setting.source.folder().join(text))
     }
 
@@ -292,7 +304,7 @@ impl Check {
 }
 
 /// Returns the one value of an option that is not a list.
-fn text(setting: &Setting) -> Option<&str> {
+pub(super) fn text(setting: &Setting) -> Option<&str> {
     match setting.values.as_slice() {
         [value] => Some(value),
         _ => None,

@@ -5,6 +5,7 @@
 mod check;
 mod error;
 mod file;
+mod mysql;
 mod option;
 mod place;
 mod source;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use jedlik_hashing::PartitionCount;
 
 pub use error::{InvalidConfig, Mistake};
+pub use mysql::{Mysql, MysqlPlace};
 pub use option::{ConfigOption, OPTIONS};
 pub use place::{NotAPlace, Place};
 pub use source::{CONFIG_VARIABLE, Setting, Settings, Snapshot, Source};
@@ -28,6 +30,8 @@ pub enum Engine {
     Redb,
     /// Engine that keeps records in folders of sorted tables.
     Lsm,
+    /// Engine that keeps records in tables of a MySQL or MariaDB server.
+    Mysql,
     /// Engine that keeps records in memory, for tests and caches; a start finds only what the journal still has.
     Memory,
 }
@@ -39,6 +43,7 @@ impl Engine {
         match self {
             Self::Redb => "redb",
             Self::Lsm => "lsm",
+            Self::Mysql => "mysql",
             Self::Memory => "memory",
         }
     }
@@ -48,6 +53,15 @@ impl Engine {
     pub fn keeps_records(self) -> bool {
         self != Self::Memory
     }
+}
+
+/// Settings of where the records are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Records {
+    /// Engine that holds the records.
+    pub engine: Engine,
+    /// Way to the server that has the records; `None` for every other engine.
+    pub mysql: Option<Mysql>,
 }
 
 /// Format in which log lines are written.
@@ -144,8 +158,8 @@ pub struct Config {
     pub zone: String,
     /// Share of the data, relative to the other nodes' weights.
     pub weight: u32,
-    /// Engine that holds the records.
-    pub engine: Engine,
+    /// Engine that holds the records, and where.
+    pub records: Records,
     /// Number of shards; `None` for the data directory's own, or for a new one as many as there are cores, up to 16.
     pub shards: Option<u16>,
     /// Number of partitions in the first layout.

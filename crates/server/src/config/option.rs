@@ -33,7 +33,7 @@ impl ConfigOption {
 }
 
 /// Names of the tables in the configuration file.
-pub(super) const SECTIONS: [&str; 5] = ["tls", "log", "storage", "limits", "background"];
+pub(super) const SECTIONS: [&str; 6] = ["tls", "mysql", "log", "storage", "limits", "background"];
 
 /// Prefix of the names of all environment variables that set options.
 pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 33] = [
+pub const OPTIONS: [ConfigOption; 39] = [
     option(
         "data_dir",
         None,
@@ -88,7 +88,7 @@ pub const OPTIONS: [ConfigOption; 33] = [
         "a whole number from 1 to 1000",
         "This node's share of the data relative to the others'",
     ),
-    option("engine", Some("redb"), "redb, lsm or memory", "What holds the records"),
+    option("engine", Some("redb"), "redb, lsm, mysql or memory", "What holds the records"),
     option(
         "shards",
         None,
@@ -110,6 +110,37 @@ pub const OPTIONS: [ConfigOption; 33] = [
     option("tls.ca", None, CERTIFICATE_FILE, "The certificate of the cluster's authority"),
     option("tls.cert", None, CERTIFICATE_FILE, "This node's certificate"),
     option("tls.key", None, "a PEM file with a private key", "The private key of tls.cert"),
+    option(
+        "mysql.socket",
+        None,
+        "the path of a Unix socket, such as /run/mysqld/mysqld.sock",
+        "Where the MySQL or MariaDB server listens that has the records, with engine = \"mysql\"",
+    ),
+    option(
+        "mysql.host",
+        None,
+        "127.0.0.1, ::1 or localhost",
+        "The same without a socket: only this machine, since what is sent is not encrypted",
+    ),
+    option(
+        "mysql.port",
+        Some("3306"),
+        "a whole number from 1 to 65535",
+        "The port of mysql.host; without meaning for a socket",
+    ),
+    option("mysql.user", Some("jedlik"), "a user of the server", "Who owns the node's tables"),
+    option(
+        "mysql.password_file",
+        None,
+        "a file whose first line is the password",
+        "The password of mysql.user; read at each connection, so it may be changed",
+    ),
+    option(
+        "mysql.database",
+        Some("jedlik"),
+        "the name of a database, which must be there",
+        "Where the tables are; nodes may share a database, since each shard names its own tables",
+    ),
     option("log.format", Some("text"), "text or json", "How log lines are written"),
     option(
         "log.filter",

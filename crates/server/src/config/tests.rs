@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jedlik_replica::BudgetSettings;
 use tempfile::TempDir;
 
-use super::{Config, InvalidConfig, Mistake, OPTIONS, Settings, Source};
+use super::{Config, InvalidConfig, Mistake, MysqlPlace, OPTIONS, Settings, Source};
 
 /// Makes a folder with files of credentials, whose content does not matter here.
 fn folder() -> TempDir {
@@ -111,7 +111,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "node.toml:1: weight can't be \"a TOML float\": it takes a whole number \
              from 1 to 1000",
     ),
-    ("engine = \"fjall\"", "node.toml:1: engine can't be \"fjall\": it takes redb, lsm or memory"),
+    (
+        "engine = \"fjall\"",
+        "node.toml:1: engine can't be \"fjall\": it takes redb, lsm, mysql or memory",
+    ),
     ("shards = 65", "node.toml:1: shards can't be \"65\": it takes a whole number from 1 to 64"),
     (
         "partitions = 100",
@@ -147,6 +150,50 @@ fn each_mistake_names_the_option_the_value_the_place_and_the_remedy() {
         let error = first_mistake(&format!("{line}\n{MINIMAL}"));
         assert!(error.ends_with(message), "{error}\nis not\n{message}");
     }
+}
+
+/// Checks a configuration with the engine `mysql` and these lines of its table.
+fn check_mysql(lines: &str) -> Result<Config, InvalidConfig> {
+    check(&format!("engine = \"mysql\"{MINIMAL}[mysql]\n{lines}"))
+}
+
+#[test]
+fn a_server_is_on_this_machine_and_reached_in_one_way() {
+    for (lines, message) in [
+        (
+            "",
+            "mysql.socket is not set; it takes the path of a Unix socket, such as /run/mysqld/mysqld.sock. Set it in \
+             the file, as JEDLIK_MYSQL_SOCKET, or with --mysql-socket",
+        ),
+        (
+            "host = \"db.example\"",
+            "mysql.host can't be \"db.example\": what is sent to the server is not encrypted, so it must be on this \
+             machine: 127.0.0.1, ::1 or localhost, or better mysql.socket",
+        ),
+        (
+            "host = \"localhost\"\nsocket = \"/run/s\"",
+            "mysql.host can't be \"localhost\": mysql.socket is set too; leave one of them out",
+        ),
+        (
+            "socket = \"/run/s\"\npassword_file = \"none\"",
+            "mysql.password_file can't be \"none\": it can't be opened: No such file or directory (os error 2)",
+        ),
+        (
+            "pasword_file = \"none\"",
+            "unknown option \"mysql.pasword_file\"; did you mean \"mysql.password_file\"?",
+        ),
+    ] {
+        let InvalidConfig(mistakes) = check_mysql(lines).unwrap_err();
+        assert!(mistakes[0].to_string().ends_with(message), "{}\nis not\n{message}", mistakes[0]);
+    }
+    let mysql = check_mysql("host = \"::1\"").unwrap().records.mysql.unwrap();
+    assert_eq!(mysql.place, MysqlPlace::Loopback("[::1]:3306".parse().unwrap()));
+    assert_eq!((mysql.user.as_str(), mysql.database.as_str()), ("jedlik", "jedlik"));
+    let lines = "socket = \"s\"\nuser = \"u\"\ndatabase = \"d\"\npassword_file = \"node.key\"";
+    let mysql = check_mysql(lines).unwrap().records.mysql.unwrap();
+    assert!(matches!(mysql.place, MysqlPlace::Socket(path) if path.ends_with("s")));
+    assert!(mysql.password_file.unwrap().is_absolute());
+    assert_eq!(check(MINIMAL).unwrap().records.mysql, None);
 }
 
 #[test]

@@ -21,14 +21,14 @@ fn cluster() -> (tempfile::TempDir, Home, State) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::open(folder.path()).unwrap();
     let state = State::new(2, Engine::Redb, "programs".into()).unwrap();
-    configure(&home, &state.nodes[0], &state.nodes, "redb").unwrap();
+    configure(&home, &state.nodes[0], &state.nodes, Engine::Redb).unwrap();
     (folder, home, state)
 }
 
 #[test]
 fn a_configuration_is_toml_with_the_others_as_seeds() {
     let state = State::new(3, Engine::Redb, "programs".into()).unwrap();
-    let config: toml::Table = config(&state.nodes[0], &state.nodes, "redb").parse().unwrap();
+    let config: toml::Table = config(&state.nodes[0], &state.nodes, Engine::Redb).parse().unwrap();
     assert_eq!(config["listen"].as_str().unwrap(), state.nodes[0].address.to_string());
     let seeds: Vec<&str> =
         config["seeds"].as_array().unwrap().iter().map(|seed| seed.as_str().unwrap()).collect();
