@@ -3,6 +3,7 @@
 //! Invariant: only a server that does not answer is waited for. What an answer says is for the opening of the shards to
 //! judge.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,13 +22,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Time between two lines about a server that still does not answer.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// Returns the way to the server that is configured.
+/// Returns the way to the server that is configured, by paths that mean the same in every folder: tools that find a
+/// shard find its tables.
 fn access(mysql: &Mysql) -> MysqlAccess {
     let Mysql { place, user, password_file, database } = mysql.clone();
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let address = match place {
-        MysqlPlace::Socket(path) => MysqlAddress::Socket(path),
+        MysqlPlace::Socket(path) => MysqlAddress::Socket(absolute(path)),
         MysqlPlace::Loopback(address) => MysqlAddress::Loopback(address),
     };
+    let password_file = password_file.map(absolute);
     MysqlAccess { address, user, password_file, database }
 }
 

@@ -61,6 +61,7 @@ mod lives;
 mod load;
 mod lost;
 mod migrated;
+mod mysql_tables;
 mod node;
 mod nonsense;
 mod observer;

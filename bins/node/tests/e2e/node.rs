@@ -115,7 +115,7 @@ impl Node {
     }
 
     /// Starts the process; the channel receives the lines that it prints.
-    fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
+    pub(crate) fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} is running", self.name);
         let listen = *self.address.get_or_insert_with(|| free_udp_address().unwrap());
         let seeds = seeds.iter().map(ToString::to_string).chain(self.more_seeds.iter().cloned());
