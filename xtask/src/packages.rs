@@ -22,6 +22,20 @@ pub(crate) fn have_failing_calls() -> anyhow::Result<()> {
     have("strace", "no errors can be injected into nodes' system calls")
 }
 
+/// Makes sure that tests have MariaDB's programs. Without them the tests of the engine on a server fail, and say so.
+///
+/// # Errors
+/// A program is missing and could not be installed, and the environment has `CI`.
+pub(crate) fn have_databases() -> anyhow::Result<()> {
+    if let Err(missing) = jedlik_services::have_programs() {
+        if std::env::var_os("CI").is_some() {
+            bail!(missing);
+        }
+        println!("{missing}");
+    }
+    Ok(())
+}
+
 /// Makes sure that a package is there, which has a program of the same name.
 fn have(package: &str, otherwise: &str) -> anyhow::Result<()> {
     let program = Path::new("/usr/bin").join(package);

@@ -31,7 +31,7 @@ pub struct Identity {
     pub node: NodeId,
     /// Number of shards that the directory is cut into.
     pub shards: u16,
-    /// Name of the engine in the configuration: `redb`, `lsm` or `memory`.
+    /// Name of the engine in the configuration: `redb`, `lsm`, `mysql` or `memory`.
     pub engine: String,
     /// Number of partitions in the cluster, Q.
     pub partitions: PartitionCount,

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -170,13 +171,23 @@ pub fn sql(socket: &Path, statements: &str) -> io::Result<String> {
     output(&mut command)
 }
 
+/// Makes sure that MariaDB's programs are there.
+///
+/// # Errors
+/// One is missing and can't be installed; the message names the packages that have it.
+pub fn have_programs() -> io::Result<()> {
+    [SERVER, BOOTSTRAP, CLIENT].into_iter().try_for_each(|name| find(name).map(drop))
+}
+
 /// Returns the path of a program, whose packages are installed if that takes no more than being root.
 fn find(name: &str) -> io::Result<PathBuf> {
     let look = || FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|at| at.exists());
     if let Some(found) = look() {
         return Ok(found);
     }
-    packages::install(&PACKAGES);
+    // Several threads may come by here at once, and one attempt says all there is to know.
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| packages::install(&PACKAGES));
     look().ok_or_else(|| {
         let packages = PACKAGES.join(" ");
         io::Error::other(format!("{name} is missing; `sudo apt-get install {packages}` brings it"))

@@ -7,6 +7,6 @@ mod database;
 mod packages;
 mod private;
 
-pub use database::{Database, sql};
+pub use database::{Database, have_programs, sql};
 pub use packages::install;
 pub use private::PrivateServer;

@@ -46,10 +46,20 @@ impl PrivateServer {
     /// # Errors
     /// MariaDB's programs are missing and can't be installed, or refuse.
     pub fn start(settings: &[&str]) -> io::Result<Self> {
-        let named = |builder: &mut tempfile::Builder<'_, '_>| {
-            builder.prefix("jedlik-sql-").tempdir_in("/dev/shm").or_else(|_| builder.tempdir())
-        };
-        let folder = named(&mut tempfile::Builder::new())?;
+        let folder =
+            named(|builder| builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()))?;
+        Self::start_in(folder, settings)
+    }
+
+    /// Makes a server as [`Self::start`] does, on the disk of temporary files: for what depends on the disk.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_on_disk(settings: &[&str]) -> io::Result<Self> {
+        Self::start_in(named(|builder| builder.tempdir())?, settings)
+    }
+
+    fn start_in(folder: TempDir, settings: &[&str]) -> io::Result<Self> {
         let database = Database::prepare(folder.path())?;
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let server = Self { folder, database, settings, running: Mutex::default() };
@@ -61,6 +71,12 @@ impl PrivateServer {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.database.socket()
+    }
+
+    /// Returns the id of the server's process; `None` while it is not running.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running().as_ref().map(|running| running.server.id())
     }
 
     /// Runs statements as root, and returns what they print.
@@ -150,6 +166,13 @@ impl Drop for PrivateServer {
         // One that was stopped is not running.
         let _ = self.end(Signal::KILL);
     }
+}
+
+/// Makes a folder whose name says what it is for.
+fn named(
+    make: impl FnOnce(&mut tempfile::Builder<'_, '_>) -> io::Result<TempDir>,
+) -> io::Result<TempDir> {
+    make(tempfile::Builder::new().prefix("jedlik-sql-"))
 }
 
 fn signal(running: &Option<Running>, signal: Signal) -> io::Result<()> {

@@ -103,6 +103,9 @@ impl From<Error> for Failure {
                  mysql_native_password or caching_sha2_password check it"
                 ))
             }
+            Error::DriverError(error @ DriverError::PacketTooLarge) => {
+                Self::Refused(format!("{error}; set max_allowed_packet as the documentation says"))
+            }
             Error::FromRowError(_) | Error::FromValueError(_) => {
                 Self::damaged("a row is not of the kind that was written")
             }

@@ -81,6 +81,11 @@ impl RowKey {
 }
 
 fn digest(tables: TablesId, name: &[u8]) -> [u8; DIGEST_BYTES] {
+    // Nobody could find two for a test.
+    #[cfg(test)]
+    if name.windows(5).any(|part| part == b"clash") {
+        return [7; DIGEST_BYTES];
+    }
     xxh3_128_with_seed(name, tables.0).to_be_bytes()
 }
 

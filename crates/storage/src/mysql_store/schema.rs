@@ -15,7 +15,7 @@
 //!                     size   length of the value
 //!                     value  as in `format.rs`, whose checksum covers the row by age of `hint_rows.rs`
 //! jedlik_ID_metadata  name   "m." and the name of a metadata value; "d." and a dropped partition's number (8
-//!                            hexadecimal digits); "o.format", "o.tables", "o.records" and "o.owner"
+//!                            hexadecimal digits); "o.format", "o.tables", "o.totals" and "o.owner"
 //!                     value  and CRC-32, as in `checked.rs`
 //! ```
 
@@ -37,7 +37,7 @@ pub(super) const METADATA: &str = "m.";
 const DROPPED: &str = "d.";
 const OWN_FORMAT: &str = "o.format";
 const OWN_TABLES: &str = "o.tables";
-const OWN_RECORDS: &str = "o.records";
+const OWN_TOTALS: &str = "o.totals";
 const OWN_OWNER: &str = "o.owner";
 
 /// Names of one shard's tables.
@@ -54,6 +54,8 @@ pub(super) struct Tables {
 pub(super) struct Own {
     /// Number of records, those of dropped partitions that are not swept yet included.
     pub(super) records: u64,
+    /// Number of transactions that were committed, by which an earlier state of the tables is told.
+    pub(super) commits: u64,
     /// Partitions whose records are hidden.
     pub(super) dropped: BTreeSet<Partition>,
     /// Process that has opened them last, as a text that no two have.
@@ -92,7 +94,7 @@ impl Tables {
         conn.query_drop("START TRANSACTION")?;
         self.put(conn, OWN_FORMAT, &FORMAT.to_le_bytes())?;
         self.put(conn, OWN_TABLES, &self.id.0.to_le_bytes())?;
-        self.put_records(conn, 0)?;
+        self.put_totals(conn, 0, 0)?;
         self.put_owner(conn, "nobody")?;
         Ok(conn.query_drop("COMMIT")?)
     }
@@ -146,7 +148,7 @@ impl Tables {
             self.metadata
         ))?;
         let mut own = Own::default();
-        let (mut format, mut tables, mut records) = (None, None, None);
+        let (mut format, mut tables, mut totals) = (None, None, None);
         for (name, stored) in rows {
             let damaged = || Failure::damaged("a row of the engine itself is damaged");
             let name = str::from_utf8(&name).map_err(|_| damaged())?;
@@ -157,7 +159,7 @@ impl Tables {
                     format = Some(value.try_into().map(u32::from_le_bytes).map_err(|_| damaged())?);
                 }
                 OWN_TABLES => tables = Some(number()?),
-                OWN_RECORDS => records = Some(number()?),
+                OWN_TOTALS => totals = Some(parse_totals(value).ok_or_else(damaged)?),
                 OWN_OWNER => own.owner = String::from_utf8_lossy(value).into_owned(),
                 _ => {
                     let partition = name.strip_prefix(DROPPED);
@@ -167,7 +169,7 @@ impl Tables {
                 }
             }
         }
-        let (Some(format), Some(tables), Some(records)) = (format, tables, records) else {
+        let (Some(format), Some(tables), Some(totals)) = (format, tables, totals) else {
             return Err(Failure::damaged("a row of the engine itself is missing"));
         };
         if format > FORMAT {
@@ -181,7 +183,7 @@ impl Tables {
                 self.id
             )));
         }
-        own.records = records;
+        (own.records, own.commits) = totals;
         Ok(own)
     }
 
@@ -200,13 +202,24 @@ impl Tables {
         Ok(conn.exec_drop(statement, (name.as_bytes(),))?)
     }
 
-    pub(super) fn put_records(&self, conn: &mut Conn, records: u64) -> Result<(), Failure> {
-        self.put(conn, OWN_RECORDS, &records.to_le_bytes())
+    pub(super) fn put_totals(
+        &self,
+        conn: &mut Conn,
+        records: u64,
+        commits: u64,
+    ) -> Result<(), Failure> {
+        self.put(conn, OWN_TOTALS, &[records.to_le_bytes(), commits.to_le_bytes()].concat())
     }
 
     pub(super) fn put_owner(&self, conn: &mut Conn, owner: &str) -> Result<(), Failure> {
         self.put(conn, OWN_OWNER, owner.as_bytes())
     }
+}
+
+/// Returns the numbers of records and of commits in the row that has both.
+fn parse_totals(value: &[u8]) -> Option<(u64, u64)> {
+    let (records, commits) = value.split_first_chunk()?;
+    Some((u64::from_le_bytes(*records), u64::from_le_bytes(commits.try_into().ok()?)))
 }
 
 /// Returns the name of the row that hides a partition.

@@ -5,6 +5,7 @@ mod model;
 mod outages;
 mod refusals;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -18,12 +19,15 @@ use crate::tests::memory_folder;
 /// Returns the server of this process's tests, which no test disturbs.
 fn server() -> &'static PrivateServer {
     static SERVER: OnceLock<PrivateServer> = OnceLock::new();
-    SERVER.get_or_init(|| started(&[]))
+    SERVER.get_or_init(|| started(PrivateServer::start, &[]))
 }
 
 /// Starts a server with a database for tests.
-fn started(settings: &[&str]) -> PrivateServer {
-    let server = PrivateServer::start(settings).expect("the tests need MariaDB's programs");
+pub(crate) fn started(
+    start: fn(&[&str]) -> io::Result<PrivateServer>,
+    settings: &[&str],
+) -> PrivateServer {
+    let server = start(settings).expect("the tests need MariaDB's programs");
     server.sql("CREATE DATABASE shop").unwrap();
     server
 }
@@ -54,7 +58,7 @@ impl Place {
         Self::on(server())
     }
 
-    fn on(server: &PrivateServer) -> Self {
+    pub(crate) fn on(server: &PrivateServer) -> Self {
         Self { folder: memory_folder(), access: access(server) }
     }
 

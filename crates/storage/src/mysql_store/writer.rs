@@ -2,7 +2,8 @@
 //!
 //! Invariant: whoever writes holds the server's lock of the tables on the same connection, and its name stands in them.
 //! So a transaction of an earlier connection has ended when a new one begins, whatever became of its answer. Memory
-//! follows the tables: it changes once a transaction is committed, and is read anew after a failure.
+//! follows the tables: it changes once a transaction is committed, and is read anew after a failure. Tables that have
+//! gone back to an earlier state meanwhile, as after a failover or a restore, are damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,8 @@ pub(super) struct Writer {
     pub(super) owner: Option<String>,
     /// Number of records in the tables, as of the last commit.
     pub(super) records: u64,
+    /// Number of commits that the tables have taken, as far as this process knows.
+    pub(super) commits: u64,
     /// Keys at which the sweeps of hidden partitions go on: there are no records before them.
     pub(super) swept: BTreeMap<Partition, Vec<u8>>,
 }
@@ -56,7 +59,13 @@ impl Writer {
         if own.owner != *owner {
             return Err(in_use_by(&own.owner));
         }
-        (self.records, self.conn) = (own.records, Some(conn));
+        if own.commits < self.commits {
+            return Err(Failure::damaged(format!(
+                "the tables are in an earlier state: after {} commits, and there were {}",
+                own.commits, self.commits
+            )));
+        }
+        (self.records, self.commits, self.conn) = (own.records, own.commits, Some(conn));
         Ok(Some(own))
     }
 
@@ -71,7 +80,8 @@ impl Writer {
         lock(&mut conn, tables)?;
         let own = tables.learn(&mut conn)?;
         tables.put_owner(&mut conn, &owner)?;
-        (self.records, self.conn, self.owner) = (own.records, Some(conn), Some(owner));
+        (self.records, self.commits) = (own.records, own.commits);
+        (self.conn, self.owner) = (Some(conn), Some(owner));
         Ok(own)
     }
 
@@ -88,11 +98,10 @@ impl Writer {
         conn.query_drop("START TRANSACTION")?;
         let (change, outcome) = act(&mut conn)?;
         let records = self.records.saturating_add_signed(change.records);
-        if records != self.records {
-            tables.put_records(&mut conn, records)?;
-        }
+        let commits = self.commits + 1;
+        tables.put_totals(&mut conn, records, commits)?;
         conn.query_drop("COMMIT")?;
-        (self.records, self.conn) = (records, Some(conn));
+        (self.records, self.commits, self.conn) = (records, commits, Some(conn));
         Ok((change, outcome))
     }
 }

@@ -1,4 +1,5 @@
-//! Costs of the engines on disk beside one another, to be read by those who choose: nothing is asserted.
+//! Costs of the engines on disk beside one another, to be read by those who choose: nothing is asserted. The server's
+//! work counts as well.
 //!
 //! `cargo test -p jedlik-storage --release -- --ignored --nocapture costs_of_the_engines`
 //!
@@ -12,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use jedlik_hashing::PartitionCount;
 use jedlik_protocol::{ClusterId, Key, PlacedKey};
+use jedlik_services::PrivateServer;
 
 use crate::fixtures::{everything_of, put, record};
-use crate::{LsmOptions, LsmStore, RangeQuery, RedbOptions, RedbStore, Store};
+use crate::mysql_store::tests::{Place, started};
+use crate::{LsmOptions, LsmStore, MysqlStore, RangeQuery, RedbOptions, RedbStore, Store};
 
 const PARTITIONS: u32 = 64;
 /// Number of records of 1 KiB that one flush has, about.
@@ -31,11 +34,24 @@ struct Spent {
 }
 
 impl Spent {
-    fn now() -> Self {
-        let times = fs::read_to_string("/proc/self/stat").unwrap();
+    /// Returns the work of this process and of the servers that work for it.
+    fn now(servers: &[u32]) -> Self {
+        let servers = servers.iter().map(ToString::to_string);
+        let all =
+            std::iter::once("self".to_owned()).chain(servers).map(|process| Self::of(&process));
+        all.reduce(|a, b| Self {
+            processor: a.processor + b.processor,
+            handed_bytes: a.handed_bytes + b.handed_bytes,
+            disk_bytes: a.disk_bytes + b.disk_bytes,
+        })
+        .unwrap()
+    }
+
+    fn of(process: &str) -> Self {
+        let times = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
         let fields: Vec<&str> = times[times.rfind(')').unwrap()..].split_whitespace().collect();
         let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
-        let io = fs::read_to_string("/proc/self/io").unwrap();
+        let io = fs::read_to_string(format!("/proc/{process}/io")).unwrap();
         let of = |name: &str| {
             let line = io.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().parse().unwrap()
@@ -47,8 +63,8 @@ impl Spent {
         }
     }
 
-    fn since(self) -> String {
-        let now = Self::now();
+    fn since(self, servers: &[u32]) -> String {
+        let now = Self::now(servers);
         let payload = |bytes: u64| bytes as f64 / 1e6;
         format!(
             "{:.2} s of processor, {:.0} MB handed over, {:.0} MB to the disk",
@@ -131,25 +147,25 @@ fn beside(store: &dyn Store, some: &[usize]) -> (Duration, Duration) {
     (took[took.len() * 99 / 100], took[took.len() - 1])
 }
 
-fn measure(name: &str, store: &dyn Store, records: usize) {
+fn measure(name: &str, store: &dyn Store, records: usize, servers: &[u32]) {
     // In an order of no meaning, as keys come.
     let numbers: Vec<usize> = (0..records).map(|at| at * 7_919 % records).collect();
     let megabytes = |bytes: u64| bytes / 1_000_000;
-    let before = Spent::now();
+    let before = Spent::now(servers);
     let took = write(store, &numbers, 1);
-    println!("{name}: {records} records: {}", before.since());
+    println!("{name}: {records} records: {}", before.since(servers));
     let (half, most) = (took[took.len() / 2], took[took.len() - 1]);
     println!("  a batch: {half:?}, at most {most:?}");
     println!("  present {:?}, absent {:?}", load(store, 0, records), load(store, records, records));
     let (found, listing) = list(store);
     println!("  {found} listed: {:?} each", listing / found as u32);
     println!("  {} MB on disk", megabytes(store.size_bytes().unwrap()));
-    let before = Spent::now();
+    let before = Spent::now(servers);
     let some: Vec<usize> = numbers.iter().copied().take(100_000).collect();
     for actor in 2..5 {
         write(store, &some, actor);
     }
-    println!("  {} three times: {}", some.len(), before.since());
+    println!("  {} three times: {}", some.len(), before.since(servers));
     println!("  loads beside writes: {:?}", beside(store, &some));
     println!("  {} MB on disk", megabytes(store.size_bytes().unwrap()));
     let settled = Instant::now() + Duration::from_secs(20);
@@ -168,12 +184,20 @@ fn costs_of_the_engines() {
     let size = |name: &str, default| env::var(name).map_or(default, |size| size.parse().unwrap());
     for round in 0..size("JEDLIK_COST_ROUNDS", 1) {
         println!("round {round}");
+        let records = size("JEDLIK_COST_RECORDS", 300_000);
         let folder = tempfile::tempdir().unwrap();
         let (redb, lsm) = (folder.path().join("redb"), folder.path().join("lsm"));
         let redb = RedbStore::open(&redb, &RedbOptions::default()).unwrap();
-        measure("redb", &redb, size("JEDLIK_COST_RECORDS", 300_000));
+        measure("redb", &redb, records, &[]);
         drop(redb);
         let lsm = LsmStore::open(&lsm, &LsmOptions::default()).unwrap();
-        measure("lsm", &lsm, size("JEDLIK_COST_RECORDS", 300_000));
+        measure("lsm", &lsm, records, &[]);
+        drop(lsm);
+        // As much memory as the others have for caches.
+        let server = started(PrivateServer::start_on_disk, &["--innodb-buffer-pool-size=16M"]);
+        let place = Place::on(&server);
+        let mysql = MysqlStore::open(&place.path(), &place.options()).unwrap();
+        let servers = [server.pid().unwrap()];
+        measure("mysql", &mysql, records, &servers);
     }
 }

@@ -1,16 +1,18 @@
 //! Bits that flip in rows: what is read is what was written, or is said to be damaged.
 
+use std::fs;
+use std::sync::Arc;
+
 use jedlik_hashing::NodeId;
 
 use super::{MysqlStore, Place, server, sql_of};
-use crate::fixtures::{IDENTITY, everything_of, hint, key, key_at, put, put_hints, record};
+use crate::engine_kind::EngineKind;
+use crate::fixtures::{everything_of, hint, key, key_at, put, put_hints, record};
 use crate::mysql_store::salvage;
 use crate::{
     Guarded, HintRow, HintWrite, MemoryStore, OpenError, ShardFolder, Store, StoreError, Writes,
+    inspect, shard_folders,
 };
-use crate::{engine_kind::EngineKind, inspect, shard_folders};
-use std::fs;
-use std::sync::Arc;
 
 /// Changes rows of one of the tables.
 fn change(store: &MysqlStore, what: &str, set: &str) {
@@ -95,24 +97,52 @@ fn a_damaged_row_of_the_engine_itself_is_damage_of_the_engine() {
     store.write(&Writes { metadata, ..Writes::default() }).unwrap();
     change(&store, "metadata", &format!("{} WHERE name = 'm.tree'", flipped("value")));
     assert!(store.metadata("tree").unwrap_err().is_damage());
-    change(&store, "metadata", &format!("{} WHERE name = 'o.records'", flipped("value")));
+    change(&store, "metadata", &format!("{} WHERE name = 'o.totals'", flipped("value")));
     drop(store);
     let error = MysqlStore::open(&place.path(), &place.options()).unwrap_err();
     assert!(matches!(error, OpenError::EngineDamaged { .. }), "{error}");
 }
 
 #[test]
+fn tables_that_go_back_to_an_earlier_state_are_damaged() {
+    let place = Place::new();
+    let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
+    put(&store, &[(key("a"), record(1, 1, 9))]).unwrap();
+    let table = format!("shop.jedlik_{}_metadata", store.tables.id);
+    sql_of(server(), &format!("CREATE TABLE {table}_kept AS SELECT * FROM {table}"));
+    put(&store, &[(key("a"), record(2, 1, 9))]).unwrap();
+    place.disconnect();
+    put(&store, &[(key("a"), record(3, 1, 9))]).unwrap();
+    sql_of(
+        server(),
+        &format!("REPLACE INTO {table} SELECT * FROM {table}_kept; DROP TABLE {table}_kept"),
+    );
+    place.disconnect();
+    let error = put(&store, &[(key("a"), record(4, 1, 9))]).unwrap_err();
+    assert!(
+        error.is_damage() && error.to_string().contains("after 1 commits, and there were 3"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_digest_that_two_keys_have_is_refused_and_mixes_nothing_up() {
     let place = Place::new();
     let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
-    put(&store, &[(key_at(1, "mine"), record(1, 1, 9))]).unwrap();
-    // The row becomes that of a key which is at home there: as if it had the digest of the other.
-    let other = super::super::keys::RowKey::of_record(store.tables.id, &key_at(1, "others"));
-    let id = super::super::keys::literal(&other.key);
-    change(&store, "records", &format!("k = {id}"));
-    let error = store.load(&key_at(1, "others")).unwrap_err();
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert_eq!(store.load(&key_at(1, "mine")).unwrap(), None);
+    let [a, b, c] = ["clash a", "clash b", "c"].map(|name| key_at(1, name));
+    let refused = |records: &[_]| {
+        let error = put(&store, records).unwrap_err();
+        assert!(error.to_string().contains("two keys have one digest"), "{error}");
+        assert!(!error.is_damage());
+    };
+    refused(&[(a.clone(), record(1, 1, 9)), (b.clone(), record(2, 1, 9))]);
+    put(&store, &[(a.clone(), record(1, 1, 9))]).unwrap();
+    refused(&[(b.clone(), record(2, 1, 9)), (c.clone(), record(3, 1, 9))]);
+    assert_eq!(store.load(&a).unwrap(), Some(record(1, 1, 9)));
+    assert_eq!((store.load(&b).unwrap(), store.load(&c).unwrap()), (None, None));
+    assert_eq!(store.record_count().unwrap(), 1);
+    put(&store, &[(a.clone(), record(4, 1, 9)), (c, record(3, 1, 9))]).unwrap();
+    assert_eq!(store.load(&a).unwrap(), Some(record(4, 1, 9)));
 }
 
 #[test]
@@ -159,7 +189,6 @@ fn a_damaged_shard_is_set_aside_and_its_tables_are_dropped_with_its_folder() {
     let store = open().unwrap();
     assert_eq!(store.load(&key("b")).unwrap(), Some(record(2, 1, 9)));
     assert_eq!(store.load(&key("a")).unwrap(), None);
-    let _ = IDENTITY;
     drop(store);
     MysqlStore::remove(&path).unwrap();
 }

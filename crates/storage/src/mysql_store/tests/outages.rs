@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use jedlik_hashing::Partition;
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_services::PrivateServer;
 use mysql::prelude::Queryable;
 
 use super::{AccessFile, MysqlAddress, MysqlStore, Place, started};
@@ -64,7 +65,7 @@ fn round_of(store: &MysqlStore) -> u64 {
 
 #[test]
 fn what_a_write_returned_for_is_there_after_the_server_was_killed_and_each_batch_as_a_whole() {
-    let server = started(&[]);
+    let server = started(PrivateServer::start, &[]);
     let place = Place::on(&server);
     let store = Arc::new(open(&place));
     let mut acknowledged = 0;
@@ -100,7 +101,7 @@ fn what_a_write_returned_for_is_there_after_the_server_was_killed_and_each_batch
 
 #[test]
 fn a_server_that_stalls_holds_a_reader_up_once_and_then_nobody_until_it_goes_on() {
-    let server = started(&[]);
+    let server = started(PrivateServer::start, &[]);
     let place = Place::on(&server);
     let store = open(&place);
     put(&store, &batch(1)).unwrap();
@@ -132,7 +133,7 @@ fn a_server_that_stalls_holds_a_reader_up_once_and_then_nobody_until_it_goes_on(
 
 #[test]
 fn a_server_that_was_started_again_is_used_without_a_word() {
-    let server = started(&[]);
+    let server = started(PrivateServer::start, &[]);
     let place = Place::on(&server);
     let store = open(&place);
     for round in 1..4 {
@@ -163,7 +164,7 @@ fn kill_all(place: &Place) {
 
 #[test]
 fn connections_that_are_killed_cost_no_call() {
-    let server = started(&[]);
+    let server = started(PrivateServer::start, &[]);
     let place = Place::on(&server);
     let store = open(&place);
     for round in 1..20 {

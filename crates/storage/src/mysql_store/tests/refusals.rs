@@ -125,7 +125,9 @@ fn tables_in_use_are_refused_with_the_name_of_who_uses_them() {
 /// Returns a server of these tests' own, on which settings are changed; one test at a time.
 fn changed() -> &'static PrivateServer {
     static SERVER: OnceLock<PrivateServer> = OnceLock::new();
-    SERVER.get_or_init(|| started(&["--log-bin=bin", "--server-id=7", "--sync-binlog=1"]))
+    SERVER.get_or_init(|| {
+        started(PrivateServer::start, &["--log-bin=bin", "--server-id=7", "--sync-binlog=1"])
+    })
 }
 
 #[test]
