@@ -12,6 +12,8 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "mysql")]
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -21,11 +23,16 @@ use crate::engine_kind::EngineKind;
 use crate::fault_note::FaultNote;
 use crate::guarded::guarded;
 use crate::{DataDir, OpenError, ShardFolder, Store, StoreError};
+#[cfg(feature = "mysql")]
+use crate::{MysqlOptions, MysqlStore};
 
 mod error;
+mod remains;
 mod trail;
 
 pub use error::MigrateError;
+pub(crate) use remains::forget_others;
+use remains::{copy_path, forget};
 use trail::Trail;
 
 /// Memory for cached pages of each of the two engines, in bytes.
@@ -37,6 +44,9 @@ pub struct Migration {
     dir: DataDir,
     to: EngineKind,
     page_bytes: usize,
+    /// Way to the server on which the new engine is made, if it is one on a server.
+    #[cfg(feature = "mysql")]
+    mysql: Option<Arc<MysqlOptions>>,
 }
 
 /// State of a migration, as told now and then.
@@ -90,7 +100,20 @@ impl Migration {
     /// The directory is in use or is none, or there is nothing to migrate.
     pub fn open(path: &Path, to: &str) -> Result<Self, MigrateError> {
         let target = EngineKind::named(to).filter(|kind| EngineKind::TARGETS.contains(kind));
-        let to = target.ok_or_else(|| MigrateError::NoEngine { named: to.into() })?;
+        Self::begin(path, target.ok_or_else(|| MigrateError::NoEngine { named: to.into() })?)
+    }
+
+    /// Opens the data directory as [`Self::open`] does, for a migration to tables of a MySQL server.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    #[cfg(feature = "mysql")]
+    pub fn open_to_mysql(path: &Path, options: MysqlOptions) -> Result<Self, MigrateError> {
+        let mysql = Some(Arc::new(options));
+        Ok(Self { mysql, ..Self::begin(path, EngineKind::Mysql)? })
+    }
+
+    fn begin(path: &Path, to: EngineKind) -> Result<Self, MigrateError> {
         let dir = DataDir::open_stopped(path)?;
         let engine = dir.node().engine();
         match EngineKind::named(engine) {
@@ -98,7 +121,13 @@ impl Migration {
             Some(from) if from == to => {
                 Err(MigrateError::Already { path: path.into(), engine: from.name() })
             }
-            Some(_) => Ok(Self { dir, to, page_bytes: PAGE_BYTES }),
+            Some(_) => Ok(Self {
+                dir,
+                to,
+                page_bytes: PAGE_BYTES,
+                #[cfg(feature = "mysql")]
+                mysql: None,
+            }),
         }
     }
 
@@ -140,13 +169,33 @@ struct ShardCopy {
     generation: u64,
     to: EngineKind,
     page_bytes: usize,
+    #[cfg(feature = "mysql")]
+    mysql: Option<Arc<MysqlOptions>>,
 }
 
 impl ShardCopy {
     fn new(folder: ShardFolder, shard: u16, migration: &Migration) -> Self {
-        let Migration { dir, to, page_bytes } = migration;
+        let Migration { dir, to, page_bytes, .. } = migration;
         let (shards, generation) = (dir.shards(), dir.generation());
-        Self { folder, shard, shards, generation, to: *to, page_bytes: *page_bytes }
+        Self {
+            folder,
+            shard,
+            shards,
+            generation,
+            to: *to,
+            page_bytes: *page_bytes,
+            #[cfg(feature = "mysql")]
+            mysql: migration.mysql.clone(),
+        }
+    }
+
+    /// Opens the copy, or makes it.
+    fn open(&self) -> Result<Box<dyn Store>, OpenError> {
+        #[cfg(feature = "mysql")]
+        if let Some(options) = &self.mysql {
+            return Ok(Box::new(MysqlStore::open(&self.path(), options)?));
+        }
+        self.to.open(&self.path(), CACHE_BYTES)
     }
 
     /// Returns the path of the copy while it is made.
@@ -163,7 +212,7 @@ impl ShardCopy {
         let trail = self.trail()?;
         let scratch = self.folder.path();
         let original = held(|| engine.open_unchanged(&path, &scratch, CACHE_BYTES), &path)?;
-        let copy = held(|| self.to.open(&self.path(), CACHE_BYTES), &self.path())?;
+        let copy = held(|| self.open(), &self.path())?;
         let made = self.fill(&*original, &*copy, trail, tell).and_then(|()| {
             let digest = self.compare(&*original, &*copy, tell)?;
             let before_bytes = self.reading(|| original.size_bytes())?;
@@ -297,35 +346,6 @@ impl ShardCopy {
             }
         }
     }
-}
-
-/// Removes from all shards what a migration has left: copies, and an engine that is not the node's any more.
-pub(crate) fn forget_others(dir: &DataDir) -> Result<(), OpenError> {
-    (0..dir.shards()).try_for_each(|shard| {
-        let folder = dir.shard_folder(shard);
-        // Without its own engine, the shard may have been put there by somebody who knows more.
-        let own = exists(&folder.engine_path())?.then(|| folder.engine());
-        forget(&folder, own)
-    })
-}
-
-/// Removes all copies from a shard's folder, and, if the shard's `own` engine is there, every other one.
-fn forget(folder: &ShardFolder, own: Option<EngineKind>) -> Result<(), OpenError> {
-    let path = folder.path();
-    let io = |path: &Path, error| OpenError::io("removing", path, error);
-    for kind in EngineKind::ALL.iter().copied() {
-        let copy = copy_path(folder, kind);
-        kind.remove(&copy).map_err(|error| io(&copy, error))?;
-        if own.is_some_and(|own| own != kind) {
-            let other = path.join(kind.file_name());
-            kind.remove(&other).map_err(|error| io(&other, error))?;
-        }
-    }
-    Trail::remove(&path)
-}
-
-fn copy_path(folder: &ShardFolder, kind: EngineKind) -> PathBuf {
-    folder.path().join(format!("{}.copy", kind.file_name()))
 }
 
 /// Runs a call of an engine, whose panic is the error of the call.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: these commands work on the data directory of a node that does not run, and ask no member.
 
+mod mysql;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,8 @@ use crate::amounts::{bytes, count};
 use crate::exit::Usage;
 use crate::output::{self, Output};
 use crate::table::{Align, Table};
+
+use mysql::MysqlFlags;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineCommand {
@@ -41,15 +44,21 @@ Example:
         /// The node's data directory, as in its configuration
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
-        /// The engine to copy into: redb or lsm
+        /// The engine to copy into: redb, lsm or mysql
         #[arg(long, value_name = "ENGINE")]
         to: String,
+        #[command(flatten)]
+        mysql: MysqlFlags,
     },
 }
 
 pub(crate) fn run(command: EngineCommand, output: Output) -> anyhow::Result<ExitCode> {
-    let EngineCommand::Migrate { data_dir, to } = command;
-    let migration = Migration::open(&data_dir, &to).map_err(explained)?;
+    let EngineCommand::Migrate { data_dir, to, mysql } = command;
+    let opened = match to.as_str() {
+        "mysql" => mysql.open(&data_dir)?,
+        _ => Migration::open(&data_dir, &to),
+    };
+    let migration = opened.map_err(explained)?;
     let bar = bar();
     let migrated = migration.run(&mut |progress| {
         show(&bar, progress);

@@ -6,7 +6,7 @@ use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_protocol::{ClusterId, Incarnation};
 use jedlik_storage::{ContentsDigest, DataDir, Identity, Migrated, MigratedShard};
 
-use super::{EngineCommand, run, to_json, to_text};
+use super::{EngineCommand, MysqlFlags, run, to_json, to_text};
 use crate::exit::code;
 use crate::output::Output;
 
@@ -41,7 +41,8 @@ fn the_report_says_what_was_copied_and_what_comes_next() {
 fn a_mistake_is_told_with_the_code_for_usage() {
     let place = tempfile::tempdir().unwrap();
     let migrate = |data_dir: PathBuf, to: &str| {
-        run(EngineCommand::Migrate { data_dir, to: to.into() }, Output { json: true })
+        let mysql = MysqlFlags::default();
+        run(EngineCommand::Migrate { data_dir, to: to.into(), mysql }, Output { json: true })
     };
     let data = place.path().join("data");
     let error = migrate(data.clone(), "lsm").unwrap_err();
@@ -56,9 +57,11 @@ fn a_mistake_is_told_with_the_code_for_usage() {
         partitions: PartitionCount::DEFAULT,
     };
     let running = DataDir::open(&data, &identity, Incarnation(3)).unwrap();
-    for (to, text) in
-        [("lsm", "is in use: stop its node first"), ("memory", "migration is to one of redb, lsm")]
-    {
+    for (to, text) in [
+        ("lsm", "is in use: stop its node first"),
+        ("memory", "migration is to one of redb, lsm, mysql"),
+        ("mysql", "--to mysql takes --mysql-socket PATH, or --mysql-host for a server without one"),
+    ] {
         let error = migrate(data.clone(), to).unwrap_err();
         assert_eq!(code(&error), 2, "{error}");
         assert!(error.to_string().ends_with(text), "{error}");

@@ -86,5 +86,5 @@ pub enum MigrateError {
 }
 
 fn names() -> String {
-    EngineKind::TARGETS.map(EngineKind::name).join(", ")
+    EngineKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }

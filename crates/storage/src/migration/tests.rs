@@ -93,6 +93,12 @@ fn digests(place: &Path, kind: EngineKind) -> Vec<ContentsDigest> {
     (0..SHARDS).map(of_shard).collect()
 }
 
+/// Returns the digest of the first shard's engine, beside which there may be a copy.
+fn digest_of_first(place: &TempDir, kind: EngineKind) -> ContentsDigest {
+    let path = place.path().join("shard-0").join(kind.file_name());
+    digest(&*kind.open(&path, CACHE_BYTES).unwrap())
+}
+
 fn opened(place: &TempDir, to: &str) -> Result<Migration, MigrateError> {
     Ok(Migration { page_bytes: SMALL_PAGE_BYTES, ..Migration::open(place.path(), to)? })
 }
@@ -116,7 +122,7 @@ fn cut_after(
 }
 
 #[test]
-fn an_engine_on_a_server_migrates_to_the_others_and_its_tables_go() {
+fn an_engine_on_a_server_migrates_to_the_others_and_its_tables_go_and_back() {
     for to in EngineKind::TARGETS {
         let server = crate::mysql_store::tests::Place::new();
         let place = memory_folder();
@@ -139,8 +145,23 @@ fn an_engine_on_a_server_migrates_to_the_others_and_its_tables_go() {
         assert!(migrated.left.is_empty());
         assert_eq!(digests(place.path(), to), before);
         assert!(tables.iter().all(|tables| !server.has(tables)), "{tables:?}");
-        let error = migrate(&place, "mysql").unwrap_err();
-        assert!(matches!(error, MigrateError::NoEngine { .. }), "{error}");
+
+        let back = || Migration {
+            page_bytes: SMALL_PAGE_BYTES,
+            ..Migration::open_to_mysql(place.path(), server.options()).unwrap()
+        };
+        let mut pages = 0;
+        let cut = back().run(&mut |_| {
+            pages += 1;
+            if pages > 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(cut, Err(MigrateError::Interrupted)));
+        assert_eq!(digest_of_first(&place, to), before[0], "the old engine is as it was");
+        let migrated = back().run(&mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((migrated.from, migrated.to), (to.name(), "mysql"));
+        assert_eq!(digests(place.path(), EngineKind::Mysql), before);
+        start(&place, "mysql", 2).mark_clean().unwrap();
+        files.iter().for_each(|file| MysqlStore::remove(file).unwrap());
     }
 }
 
@@ -327,7 +348,7 @@ fn a_damaged_engine_and_one_that_ended_processes_are_refused() {
 fn what_can_not_be_migrated_is_refused_and_says_why() {
     let place = directory("redb");
     let refusal = |to: &str| Migration::open(place.path(), to).unwrap_err().to_string();
-    assert!(refusal("fjall").ends_with("migration is to one of redb, lsm"));
+    assert!(refusal("fjall").ends_with("migration is to one of redb, lsm, mysql"));
     assert!(refusal("memory").contains("can't be \"memory\""));
     assert!(refusal("redb").ends_with("has the engine redb already"));
     let running = start(&place, "redb", 2);
