@@ -1,6 +1,7 @@
 //! Behaviour of the engine on a real server.
 
 mod damage;
+mod large;
 mod model;
 mod outages;
 mod refusals;
