@@ -35,10 +35,11 @@ pub(crate) enum Part {
 }
 
 /// Checks that read the code, the quick ones first.
-const QUICK: [(&str, Check); 5] = [
+const QUICK: [(&str, Check); 6] = [
     ("format", format),
     ("tidy", |workspace, _| tidy::run(workspace)),
     ("clippy", clippy),
+    ("clippy without optional engines", clippy_without_engines),
     ("docs", docs),
     ("licences, bans and sources", |workspace, _| licences::check(workspace)),
 ];
@@ -89,6 +90,13 @@ fn format(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> 
 fn clippy(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step::noted(&mut workspace.cargo(&arguments), notes, is_error)
+}
+
+/// Checks the programs in a build that every optional engine is kept out of.
+fn clippy_without_engines(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let programs = ["-p", "jedlik-node", "-p", "jedlik-admin", "--no-default-features"];
+    let mut command = workspace.cargo(&["clippy", "--locked"]);
+    step::noted(command.args(programs).args(["--", "-D", "warnings"]), notes, is_error)
 }
 
 fn docs(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {

@@ -12,10 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
-    DataDir, Filtered, Guarded, Identity, LifeMark, LsmOptions, LsmStore, LyingAside, MarkFound,
-    MemoryStore, OpenError, Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder,
-    ShardIdentity, ShardOptions, ShardProgress, Store, life_in_engine,
+    DataDir, Filtered, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError,
+    Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions,
+    ShardProgress, Store, life_in_engine,
 };
+#[cfg(feature = "lsm")]
+use jedlik_storage::{LsmOptions, LsmStore};
 use tracing::{info, warn};
 
 use crate::config::{Config, Engine};
@@ -159,15 +161,25 @@ impl ShardSource {
                 let open = || RedbStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }
-            Engine::Lsm => {
-                let path = self.folder.engine_path();
-                let options = LsmOptions { cache_bytes: self.cache_bytes, ..LsmOptions::default() };
-                let open = || LsmStore::open(&path, &options).map(Filtered::over);
-                Arc::new(Guarded::open(&path, open)?)
-            }
+            Engine::Lsm => self.open_sorted_tables()?,
             Engine::Mysql => database::open(&self.folder)?,
             Engine::Memory => Arc::new(MemoryStore::new()),
         })
+    }
+
+    #[cfg(feature = "lsm")]
+    fn open_sorted_tables(&self) -> Result<Arc<dyn Store>, OpenError> {
+        let path = self.folder.engine_path();
+        let options = LsmOptions { cache_bytes: self.cache_bytes, ..LsmOptions::default() };
+        let open = || LsmStore::open(&path, &options).map(Filtered::over);
+        Ok(Arc::new(Guarded::open(&path, open)?))
+    }
+
+    /// Refuses an engine that this build is without; the configuration does so before.
+    #[cfg(not(feature = "lsm"))]
+    fn open_sorted_tables(&self) -> Result<Arc<dyn Store>, OpenError> {
+        let message = "this program was built without the feature `lsm`".into();
+        Err(OpenError::Engine { path: self.folder.engine_path(), message })
     }
 
     /// Puts an undamaged folder in the place of the shard's, which must be closed.

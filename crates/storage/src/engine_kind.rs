@@ -6,11 +6,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::lsm_store;
+#[cfg(feature = "lsm")]
+use crate::lsm_store::{self, LsmOptions, LsmStore};
 #[cfg(feature = "mysql")]
 use crate::mysql_store::{self, MysqlStore};
 use crate::redb_store::{self, Salvaged};
-use crate::{LsmOptions, LsmStore, OpenError, RedbOptions, RedbStore, Store, StoreError};
+use crate::{OpenError, RedbOptions, RedbStore, Store, StoreError};
 
 /// Kind of the engine that keeps a shard's records on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub(crate) enum EngineKind {
     /// Engine that keeps all of it in one redb file.
     Redb,
     /// Engine that keeps it in a folder of sorted tables.
+    #[cfg(feature = "lsm")]
     Lsm,
     /// Engine that keeps it in tables of a MySQL server, which a file names.
     #[cfg(feature = "mysql")]
@@ -27,13 +29,18 @@ pub(crate) enum EngineKind {
 impl EngineKind {
     pub(crate) const ALL: &[Self] = &[
         Self::Redb,
+        #[cfg(feature = "lsm")]
         Self::Lsm,
         #[cfg(feature = "mysql")]
         Self::Mysql,
     ];
 
     /// Kinds to which an engine can be migrated: those that need no more than a path.
-    pub(crate) const TARGETS: [Self; 2] = [Self::Redb, Self::Lsm];
+    pub(crate) const TARGETS: &[Self] = &[
+        Self::Redb,
+        #[cfg(feature = "lsm")]
+        Self::Lsm,
+    ];
 
     /// Returns the kind with this name in the configuration; `None` for an engine without files, and for any other name.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -44,6 +51,7 @@ impl EngineKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            #[cfg(feature = "lsm")]
             Self::Lsm => "lsm",
             #[cfg(feature = "mysql")]
             Self::Mysql => "mysql",
@@ -59,6 +67,7 @@ impl EngineKind {
     pub(crate) fn file_name(self) -> &'static str {
         match self {
             Self::Redb => "records.redb",
+            #[cfg(feature = "lsm")]
             Self::Lsm => "records.lsm",
             #[cfg(feature = "mysql")]
             Self::Mysql => "records.mysql",
@@ -72,6 +81,7 @@ impl EngineKind {
                 let options = RedbOptions { cache_bytes, ..RedbOptions::default() };
                 Box::new(RedbStore::open(path, &options)?)
             }
+            #[cfg(feature = "lsm")]
             Self::Lsm => {
                 let options = LsmOptions { cache_bytes, ..LsmOptions::default() };
                 Box::new(LsmStore::open(path, &options)?)
@@ -85,6 +95,7 @@ impl EngineKind {
     pub(crate) fn remove(self, path: &Path) -> io::Result<()> {
         let removed = match self {
             Self::Redb => fs::remove_file(path),
+            #[cfg(feature = "lsm")]
             Self::Lsm => fs::remove_dir_all(path),
             #[cfg(feature = "mysql")]
             Self::Mysql => {
@@ -99,6 +110,7 @@ impl EngineKind {
     }
 
     /// Opens the engine at `path` to be read. What opening it changes is changed in memory, or below `scratch`.
+    #[cfg_attr(not(feature = "lsm"), expect(unused_variables, reason = "others need no room"))]
     pub(crate) fn open_unchanged(
         self,
         path: &Path,
@@ -110,6 +122,7 @@ impl EngineKind {
                 let options = RedbOptions { cache_bytes, ..RedbOptions::default() };
                 Box::new(RedbStore::open_unchanged(path, &options)?)
             }
+            #[cfg(feature = "lsm")]
             Self::Lsm => {
                 let options = LsmOptions { cache_bytes, ..LsmOptions::default() };
                 Box::new(LsmStore::open_unchanged(path, scratch, &options)?)
@@ -120,6 +133,7 @@ impl EngineKind {
     }
 
     /// Copies what can be read of the damaged engine at `path` into `target`.
+    #[cfg_attr(not(feature = "lsm"), expect(unused_variables, reason = "others need no room"))]
     pub(crate) fn salvage(
         self,
         path: &Path,
@@ -128,6 +142,7 @@ impl EngineKind {
     ) -> Result<Salvaged, StoreError> {
         match self {
             Self::Redb => redb_store::salvage(path, target),
+            #[cfg(feature = "lsm")]
             Self::Lsm => lsm_store::salvage(path, scratch, target),
             #[cfg(feature = "mysql")]
             Self::Mysql => mysql_store::salvage(path, target),

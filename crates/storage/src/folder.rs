@@ -26,14 +26,13 @@ use crate::disk::{make_directory, sync_directory};
 use crate::engine_kind::EngineKind;
 use crate::fault_note::FaultNote;
 use crate::life_mark::{self, MarkFound};
+#[cfg(feature = "lsm")]
+use crate::lsm_store::{LsmOptions, LsmStore};
 #[cfg(feature = "mysql")]
 use crate::mysql_store::{self, MysqlOptions, MysqlStore};
 use crate::open_files::EngineFile;
 use crate::redb_store::Salvaged;
-use crate::{
-    Guarded, LsmOptions, LsmStore, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes,
-    mark,
-};
+use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes, mark};
 
 /// The journal's folder beside the engine's file.
 pub(crate) const JOURNAL: &str = "journal";
@@ -235,6 +234,7 @@ impl ShardFolder {
                 let engine = Guarded::open(&into, || RedbStore::open(&into, &options))?;
                 self.salvage_into(&engine, next)
             }
+            #[cfg(feature = "lsm")]
             EngineKind::Lsm => {
                 let options = LsmOptions { cache_bytes: CACHE_BYTES, ..LsmOptions::default() };
                 let engine = Guarded::open(&into, || LsmStore::open(&into, &options))?;

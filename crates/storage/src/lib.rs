@@ -40,6 +40,7 @@ mod keeper;
 mod layers;
 mod ledger;
 mod life_mark;
+#[cfg(feature = "lsm")]
 mod lsm_store;
 mod mark;
 mod memory;
@@ -78,6 +79,7 @@ pub use identity::Identity;
 pub use inspect::{Inspected, InspectedHint, InspectedKey, inspect, shard_folders};
 pub use journal::{DamagedRegion, Recovery};
 pub use life_mark::{LifeMark, MarkFound, in_engine as life_in_engine};
+#[cfg(feature = "lsm")]
 pub use lsm_store::{LsmOptions, LsmStore};
 pub use memory::MemoryStore;
 pub use migration::{MigrateError, Migrated, MigratedShard, Migration, MigrationProgress};

@@ -89,6 +89,10 @@ impl Check {
 
     fn records(&mut self, engine: Engine) -> Option<Records> {
         let port = self.number("mysql.port", 1..=65_535);
+        if engine == Engine::Lsm && !cfg!(feature = "lsm") {
+            let why = "this program was built without it; build it with the feature `lsm`";
+            return self.unusable("engine", why);
+        }
         let mysql = match engine {
             Engine::Mysql => Some(self.mysql(port? as u16)?),
             Engine::Redb | Engine::Lsm | Engine::Memory => None,

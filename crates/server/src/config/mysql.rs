@@ -96,7 +96,7 @@ impl Check {
         }
     }
 
-    fn unusable<T>(&mut self, name: &'static str, why: &str) -> Option<T> {
+    pub(super) fn unusable<T>(&mut self, name: &'static str, why: &str) -> Option<T> {
         let Setting { values, source } = self.settings.by_name[name].clone();
         let mistake = Mistake::unusable(name, &values.join(", "), &source, why.into());
         self.settings.mistakes.push(mistake);

@@ -21,8 +21,11 @@ pub enum MigrateError {
         /// Name of the engine that was asked for.
         named: String,
     },
-    /// Directory whose engine keeps nothing that could be copied.
-    #[error("the data directory {} has the engine {engine}, which keeps nothing on disk", path.display())]
+    /// Directory whose engine keeps nothing that could be copied, or is not in this build.
+    #[error(
+        "the data directory {} has the engine {engine}, which keeps nothing on disk, or which this program was built without",
+        path.display()
+    )]
     NothingKept {
         /// Path of the data directory.
         path: PathBuf,

@@ -123,7 +123,7 @@ fn cut_after(
 
 #[test]
 fn an_engine_on_a_server_migrates_to_the_others_and_its_tables_go_and_back() {
-    for to in EngineKind::TARGETS {
+    for to in EngineKind::TARGETS.iter().copied() {
         let server = crate::mysql_store::tests::Place::new();
         let place = memory_folder();
         let dir = start(&place, "mysql", 1);
@@ -167,8 +167,8 @@ fn an_engine_on_a_server_migrates_to_the_others_and_its_tables_go_and_back() {
 
 #[test]
 fn every_engine_migrates_to_every_other_and_back() {
-    for from in EngineKind::TARGETS {
-        for to in EngineKind::TARGETS.into_iter().filter(|to| *to != from) {
+    for from in EngineKind::TARGETS.iter().copied() {
+        for to in EngineKind::TARGETS.iter().copied().filter(|to| *to != from) {
             let place = directory(from.name());
             let before = digests(place.path(), from);
             let migrated = migrate(&place, to.name()).unwrap();
@@ -361,7 +361,7 @@ fn what_can_not_be_migrated_is_refused_and_says_why() {
     let other = tempdir().unwrap();
     drop(start(&other, "memory", 1));
     let error = Migration::open(other.path(), "lsm").unwrap_err();
-    assert!(error.to_string().ends_with("engine memory, which keeps nothing on disk"), "{error}");
+    assert!(error.to_string().contains("engine memory, which keeps nothing on disk"), "{error}");
     let nothing = tempdir().unwrap();
     let error = Migration::open(nothing.path(), "lsm").unwrap_err();
     assert!(error.to_string().contains("not a data directory"), "{error}");
