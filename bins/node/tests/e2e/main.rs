@@ -49,6 +49,7 @@ mod flood;
 mod forged;
 mod forwarded;
 mod full_disk;
+mod given_back;
 mod grow;
 mod held_disk;
 mod hot;

@@ -21,14 +21,16 @@ use jedlik_protocol::PlacedKey;
 use tracing::{info, warn};
 
 use crate::contents::{Place, Reader};
-use crate::disk::{Directory, Disk};
+use crate::disk::{Directory, Disk, Space};
 use crate::guarded::guarded;
 use crate::{HintWrite, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes};
 
 /// Time after which a rewriting that failed is tried again.
 const RETRY: Duration = Duration::from_secs(600);
-/// Room that has to be free besides what the new file will take, in bytes.
-const FREE_BYTES: u64 = 64 << 20;
+/// Room that a rewriting leaves free on a large disk, in bytes, and the part of a small one: other shards rewrite their
+/// files too, and whatever else needs room comes first.
+const LEFT_BYTES: u64 = 512 << 20;
+const LEFT_PARTS: u64 = 8;
 
 /// Settings of an engine's rewriting.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ impl Default for RewriteOptions {
 /// Rewriting of one engine's file, again and again.
 pub(super) struct Rewriter {
     options: RedbOptions,
+    /// Function that reads the room of the file system that a path is on.
+    space: fn(&Path) -> io::Result<Space>,
     /// Bytes that were written or removed since the file was made, or opened.
     changed_bytes: AtomicU64,
     /// Keys written since a rewriting has begun; `None` while there is none. Locked within the file's writer, so
@@ -131,6 +135,7 @@ impl Rewriter {
         remove(&copy_path(path)).map_err(|e| OpenError::io("removing what is left of", path, e))?;
         Ok(Self {
             options: options.clone(),
+            space: space_at,
             // What a life before has left is due at once.
             changed_bytes: AtomicU64::new(u64::MAX),
             touched: Mutex::default(),
@@ -185,9 +190,10 @@ impl Rewriter {
         let live_bytes = engine.live_bytes().map_err(Failed::Engine)?;
         let before_bytes = engine.size_bytes().map_err(Failed::Engine)?;
         let path = copy_path(&engine.file.path);
-        if !self.is_due(live_bytes, before_bytes) || !has_room(&path, live_bytes) {
+        if !self.is_due(live_bytes, before_bytes) {
             return Ok(false);
         }
+        self.check_room(&path, live_bytes.saturating_mul(2))?;
         // Before anything is read, so that no write is missed.
         *self.touched() = Some(Touched::default());
         let open = || RedbStore::open_file(&path, &self.options).map_err(|e| open_failure(&e));
@@ -205,8 +211,20 @@ impl Rewriter {
         file_bytes > limit_bytes && self.changed_bytes.load(Ordering::Relaxed) >= live_bytes
     }
 
+    /// Refuses to write `bytes` where too little room would be left. A disk that can't say how much it has has none.
+    fn check_room(&self, path: &Path, bytes: u64) -> Result<(), Failed> {
+        let doing = "rewriting the file";
+        let space = (self.space)(path).map_err(|e| Failed::Copy(StoreError::io(doing, e)))?;
+        let left_bytes = LEFT_BYTES.min(space.total_bytes / LEFT_PARTS);
+        if space.free_bytes < bytes.saturating_add(left_bytes) {
+            return Err(Failed::Copy(StoreError::DiskFull { doing }));
+        }
+        Ok(())
+    }
+
     /// Copies what was written meanwhile and one more page. Returns whether there is more to do.
     fn advance(&self, engine: &RedbStore, rewrite: &mut Rewrite) -> Result<bool, Failed> {
+        self.check_room(&rewrite.path, self.options.rewrite.page_bytes as u64)?;
         let touched = self.touched().replace(Touched::default()).unwrap_or_default();
         rewrite.catch_up(engine, touched)?;
         match rewrite.reader.next_page(engine).map_err(Failed::Engine)? {
@@ -292,12 +310,9 @@ fn open_failure(error: &OpenError) -> StoreError {
     StoreError::Engine { doing: "making the new file", message: error.to_string() }
 }
 
-/// Whether the disk has room for the new file; one that can't say has.
-fn has_room(path: &Path, live_bytes: u64) -> bool {
+fn space_at(path: &Path) -> io::Result<Space> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = Directory::open(directory.unwrap_or(Path::new(".")));
-    let space = directory.and_then(|directory| directory.space_reader()());
-    space.is_ok_and(|space| space.free_bytes >= live_bytes.saturating_mul(2) + FREE_BYTES)
+    Directory::open(directory.unwrap_or(Path::new(".")))?.space_reader()()
 }
 
 /// Returns the path of the new file while it is made.

@@ -1,5 +1,6 @@
 //! Rewritings with everything going on beside them, cut short anywhere, and failing.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,6 +15,7 @@ use proptest::test_runner::Config;
 
 use super::copy_path;
 use crate::contents::{ContentsDigest, Digester, PAGE_BYTES, Place, Reader};
+use crate::disk::Space;
 use crate::fixtures::{everything_of, hint, key_of, lines_of, put, put_hints, record, with_local};
 use crate::format::key_bytes;
 use crate::tests::memory_folder;
@@ -283,6 +285,33 @@ fn a_file_that_can_not_be_made_costs_nothing_and_is_not_tried_again_at_once() {
     fs::remove_dir(copy_path(&path)).unwrap();
     assert_eq!(sweep(&store), 0, "later");
     put(&store, &[(numbered(0), record(1, 1, 5_000))]).unwrap();
+    assert_eq!(digest(&store), before);
+}
+
+const TOTAL_BYTES: u64 = 100 << 20;
+
+thread_local! {
+    /// Room that is left on the disk of this thread's engine, in bytes.
+    static FREE_BYTES: Cell<u64> = const { Cell::new(0) };
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_a_rewriting_before_others_go_without_room() {
+    let place = memory_folder();
+    let path = place.path().join("records.redb");
+    let mut store = open(&path);
+    store.rewriter.as_mut().unwrap().space =
+        |_| Ok(Space { free_bytes: FREE_BYTES.get(), total_bytes: TOTAL_BYTES });
+    fill_and_delete(&store);
+    let before = digest(&store);
+    FREE_BYTES.set(TOTAL_BYTES);
+    assert!(store.sweep(1).unwrap() && store.sweep(1).unwrap());
+    assert!(copy_path(&path).exists());
+    FREE_BYTES.set(TOTAL_BYTES / 9);
+    assert!(!store.sweep(1).unwrap());
+    assert!(!copy_path(&path).exists(), "its room is given back at once");
+    FREE_BYTES.set(TOTAL_BYTES);
+    assert!(!store.sweep(1).unwrap(), "it is tried again, but later");
     assert_eq!(digest(&store), before);
 }
 
