@@ -22,10 +22,19 @@ const TIMES: &str = "JEDLIK_TEST_TIMES";
 /// Variable that names the engine of end-to-end tests which choose none.
 const ENGINE: &str = "JEDLIK_TEST_ENGINE";
 /// Modules of the end-to-end tests that CI runs on every engine: what a crash leaves, files that rot, vanish, can't be
-/// read, or are older than they ought to be, and disks without room. Other tests run on the default engine alone: they
-/// are about what lies above the engines, whose contract the storage crate's own suites check on each.
-const OF_ENGINES: [&str; 7] =
-    ["bad_disk::", "crash::", "full_disk::", "rolled_back::", "rot::", "unlinked::", "votes::"];
+/// read, or are older than they ought to be, disks without room, and room that is given back. Other tests run on the
+/// default engine alone: they are about what lies above the engines, whose contract the storage crate's own suites check
+/// on each.
+const OF_ENGINES: [&str; 8] = [
+    "bad_disk::",
+    "crash::",
+    "full_disk::",
+    "given_back::",
+    "rolled_back::",
+    "rot::",
+    "unlinked::",
+    "votes::",
+];
 /// Variable and number of tests of one program that run at a time: far more than processors, since the long ones mostly
 /// wait.
 const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "8");
