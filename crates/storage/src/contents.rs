@@ -193,7 +193,7 @@ impl Reader {
             limit_examined_bytes: usize::MAX,
         })?;
         if let Some(key) = found.damaged.first() {
-            return Err(damaged(key, "it is not what was written"));
+            return Err(StoreError::damaged(key, "it is not what was written"));
         }
         page.bytes += found.records.iter().map(|(_, row)| row.record.bytes().len()).sum::<usize>();
         page.records.extend(found.records);
@@ -216,7 +216,7 @@ impl Reader {
         for row in found.rows {
             let HintRow { mark, size_bytes, record } = row;
             let Some(record) = record else {
-                return Err(damaged(&mark.key, "a hint of it is not what was written"));
+                return Err(StoreError::damaged(&mark.key, "a hint of it is not what was written"));
             };
             page.bytes += size_bytes as usize;
             let HintMark { since_ms, key } = mark;
@@ -238,14 +238,6 @@ fn metadata(engine: &dyn Store, page: &mut Page) -> Result<Place, StoreError> {
         }
     }
     Ok(Place::End)
-}
-
-fn damaged(key: &PlacedKey, what: &'static str) -> StoreError {
-    StoreError::Damaged {
-        bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
-        key: String::from_utf8_lossy(key.key.key()).into_owned(),
-        what,
-    }
 }
 
 /// Digest of an engine's contents: equal for two engines that hold the same.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jedlik_protocol::PlacedKey;
 use jedlik_protocol::error::RecordOverLimit;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -132,6 +133,12 @@ impl StoreError {
             | io::ErrorKind::FileTooLarge => Self::DiskFull { doing },
             _ => Self::Io { doing, source: Arc::new(source) },
         }
+    }
+
+    /// Returns the error of a record that fails its checksum, for the reason `what`.
+    pub(crate) fn damaged(key: &PlacedKey, what: &'static str) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self::Damaged { bucket: text(key.key.bucket()), key: text(key.key.key()), what }
     }
 
     /// Whether the shard's open files can't be trusted any more: the shard has to be opened anew, and set aside first

@@ -353,7 +353,7 @@ fn read_me(shard: u16, why: &str, tables: &str) -> String {
     )
 }
 
-fn exists(path: &Path) -> Result<bool, OpenError> {
+pub(crate) fn exists(path: &Path) -> Result<bool, OpenError> {
     path.try_exists().map_err(io("looking for", path))
 }
 

@@ -18,8 +18,6 @@ use crate::journal::{self, Sink, replay};
 use crate::redb_store::Salvaged;
 use crate::{OpenError, RangeQuery, RedbOptions, RedbStore, Store, StoreError};
 
-/// Largest number of partitions in any cluster.
-const PARTITIONS_MAX: u32 = 1 << 16;
 const PAGE_RECORDS: usize = 1_000;
 const PAGE_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 4 << 20;
@@ -172,7 +170,11 @@ fn play_journal(path: &Path, engine: &Arc<dyn Store>) -> Option<String> {
 /// Hands over every key of an engine, once.
 fn walk(engine: &dyn Store, take: &mut dyn FnMut(InspectedKey)) -> Result<(), StoreError> {
     let targets: Vec<NodeId> = engine.hint_totals()?.iter().map(|(target, _)| *target).collect();
-    for partition in (0..PARTITIONS_MAX).map(Partition) {
+    let mut from = Some(Partition(0));
+    while let Some(first) = from
+        && let Some(partition) = engine.next_partition(first)?
+    {
+        from = partition.0.checked_add(1).map(Partition);
         let mut query = everything(partition);
         loop {
             let page = engine.range(&query)?;

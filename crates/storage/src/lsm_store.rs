@@ -140,11 +140,7 @@ impl Drop for LsmStore {
 impl Store for LsmStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         let found = self.engine.with("reading a record", |opened| pages::load(opened, key))?;
-        found.transpose().map_err(|what| StoreError::Damaged {
-            bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
-            key: String::from_utf8_lossy(key.key.key()).into_owned(),
-            what,
-        })
+        found.transpose().map_err(|what| StoreError::damaged(key, what))
     }
 
     fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError> {

@@ -21,6 +21,7 @@ use crate::contents::{ContentsDigest, Digester, PAGE_BYTES, Place, Reader};
 use crate::disk::sync_directory;
 use crate::engine_kind::EngineKind;
 use crate::fault_note::FaultNote;
+use crate::folder::exists;
 use crate::guarded::guarded;
 use crate::{DataDir, OpenError, ShardFolder, Store, StoreError};
 #[cfg(feature = "mysql")]
@@ -369,10 +370,6 @@ fn closed(engine: Box<dyn Store>) {
     if let Err(what) = guarded(|| drop(engine)) {
         warn!(what, "an engine could not be closed");
     }
-}
-
-fn exists(path: &Path) -> Result<bool, OpenError> {
-    path.try_exists().map_err(|error| OpenError::io("looking for", path, error))
 }
 
 #[cfg(test)]

@@ -187,11 +187,7 @@ impl Store for MysqlStore {
         }
         let found =
             self.link.read("reading a record", |conn| pages::load(conn, &self.tables, key))?;
-        found.transpose().map_err(|what| StoreError::Damaged {
-            bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
-            key: String::from_utf8_lossy(key.key.key()).into_owned(),
-            what,
-        })
+        found.transpose().map_err(|what| StoreError::damaged(key, what))
     }
 
     fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError> {

@@ -228,11 +228,7 @@ impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         let value =
             self.file.with("reading a record", |opened| records::load(&opened.tables, key))?;
-        value.transpose().map_err(|what| StoreError::Damaged {
-            bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
-            key: String::from_utf8_lossy(key.key.key()).into_owned(),
-            what,
-        })
+        value.transpose().map_err(|what| StoreError::damaged(key, what))
     }
 
     fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError> {

@@ -26,7 +26,7 @@ use lsm_tree::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::OpenError;
-use crate::disk::sync_directory;
+use crate::disk::{directory_of, sync_directory};
 
 use super::LsmOptions;
 use super::failures::{Failure, may_be_of_value};
@@ -101,8 +101,7 @@ pub(super) fn create(path: &Path, options: &LsmOptions) -> Result<(), OpenError>
     };
     make().map_err(|failure| failure.into_open_error(path))?;
     fs::rename(&unfinished, path).map_err(io("naming"))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
+    sync_directory(directory_of(path)).map_err(io("syncing the directory of"))
 }
 
 /// Opens a tree that was made before; its compactions keep to `pace`.

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine_kind::EngineKind;
+use crate::folder::exists;
 use crate::{DataDir, OpenError, ShardFolder};
 
-use super::exists;
 use super::trail::Trail;
 
 /// Removes from all shards what a migration has left: copies, and an engine that is not the node's any more.

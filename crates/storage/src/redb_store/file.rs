@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use redb::{Database, DatabaseError, WriteTransaction};
 
-use crate::disk::sync_directory;
+use crate::disk::{directory_of, sync_directory};
 use crate::hint_rows::damage_log;
 use crate::trouble_log::TroubleLog;
 use crate::{OpenError, StoreError};
@@ -151,8 +151,7 @@ impl RedbFile {
     /// Makes the file's name durable, if it has taken that of another one.
     fn settle_name(&self, writer: &mut Writer, doing: &'static str) -> Result<(), StoreError> {
         if writer.renamed {
-            let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            sync_directory(directory.unwrap_or(Path::new(".")))
+            sync_directory(directory_of(&self.path))
                 .map_err(|error| StoreError::io(doing, error))?;
             writer.renamed = false;
         }

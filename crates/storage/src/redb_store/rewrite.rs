@@ -21,7 +21,7 @@ use jedlik_protocol::PlacedKey;
 use tracing::{info, warn};
 
 use crate::contents::{Place, Reader};
-use crate::disk::{Directory, Disk, Space};
+use crate::disk::{Directory, Disk, Space, directory_of};
 use crate::guarded::guarded;
 use crate::{HintWrite, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes};
 
@@ -105,10 +105,8 @@ impl Touched {
         }
         for (target, key) in self.hints {
             let hint = match engine.load_hint(target, &key)? {
-                Some(row) => Some(row.into_hint(target).ok_or_else(|| StoreError::Damaged {
-                    bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
-                    key: String::from_utf8_lossy(key.key.key()).into_owned(),
-                    what: "a hint of it is not what was written",
+                Some(row) => Some(row.into_hint(target).ok_or_else(|| {
+                    StoreError::damaged(&key, "a hint of it is not what was written")
                 })?),
                 None => None,
             };
@@ -311,8 +309,7 @@ fn open_failure(error: &OpenError) -> StoreError {
 }
 
 fn space_at(path: &Path) -> io::Result<Space> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Directory::open(directory.unwrap_or(Path::new(".")))?.space_reader()()
+    Directory::open(directory_of(path))?.space_reader()()
 }
 
 /// Returns the path of the new file while it is made.

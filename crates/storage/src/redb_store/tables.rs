@@ -17,7 +17,7 @@ use redb::{
 
 use crate::OpenError;
 use crate::checked::checked;
-use crate::disk::{self, sync_directory};
+use crate::disk::{self, directory_of, sync_directory};
 use crate::trouble_log::TroubleLog;
 
 use super::failures::engine_error;
@@ -108,8 +108,7 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     drop(database);
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;
     fs::rename(&unfinished, path).map_err(io("naming"))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
+    sync_directory(directory_of(path)).map_err(io("syncing the directory of"))
 }
 
 /// Opens a file that was made before. It is opened again after an error, and must not be made anew then.
