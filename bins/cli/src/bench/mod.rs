@@ -1,14 +1,15 @@
-//! `jedlik bench`: a closed loop of clients, with their latencies and the cost.
+//! `jedlik bench`: clients that send one request after the other, or as requests arrive, with their latencies and the
+//! cost.
 //!
 //! Invariant: only requests that began and ended within the measured time count.
 
+mod arrivals;
 mod cost;
 mod ends;
 mod record;
 mod report;
 mod workload;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
 use jedlik_client::{Bucket, Client, ClientError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::bench::arrivals::Arrivals;
 use crate::bench::cost::Cost;
 use crate::bench::ends::Ends;
 use crate::bench::record::Record;
@@ -30,7 +32,8 @@ use crate::{output, progress};
 
 /// Drive a mix of requests and measure it
 ///
-/// Each client sends its next request once the last was answered. Puts write fresh keys, so that they make no siblings;
+/// Each client sends its next request once the last was answered. With --rate requests arrive at that rate instead,
+/// whatever the cluster does; one that finds all clients busy waits for a free one, and its waiting counts. Puts write fresh keys, so that they make no siblings;
 /// gets read the key space, which --preload fills beforehand. With --read-modify-write each request is a get of a key
 /// in the key space and a put with its context.
 #[derive(Debug, Args)]
@@ -38,7 +41,8 @@ use crate::{output, progress};
 Examples:
   jedlik bench --mix put --clients 64 --seconds 10
   jedlik bench --mix get --keys 100000 --preload --clients 256
-  jedlik bench --mix 20% --preload --json")]
+  jedlik bench --mix 20% --preload --json
+  jedlik bench --mix put --rate 3000 --clients 256 --seconds 1h --every 1m")]
 pub(crate) struct BenchArgs {
     /// put, get, or the share of puts, such as 20%
     #[arg(long, default_value = "50%")]
@@ -46,6 +50,9 @@ pub(crate) struct BenchArgs {
     /// How many clients run at the same time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     clients: u16,
+    /// How many requests arrive in a second, all clients together [default: as many as are answered]
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// How long to measure: 10s, 2m
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = jedlik_console::duration)]
     seconds: Duration,
@@ -53,6 +60,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value = "2s", value_name = "TIME",
           value_parser = jedlik_console::duration_or_zero)]
     warmup: Duration,
+    /// Show the latencies of each such part of the time, too: 1m
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
+    every: Option<Duration>,
     /// The size of a value
     #[arg(long, default_value_t = 1024, value_name = "BYTES")]
     value_bytes: u32,
@@ -79,26 +89,31 @@ pub(crate) struct BenchArgs {
     request: RequestArgs,
 }
 
+/// Most parts of the time for which latencies are kept; each takes some 100 KiB of memory.
+const PARTS_MAX: u128 = 1_000;
+
 /// State that the clients of a run share.
 pub(crate) struct Run {
     pub(crate) bucket: Bucket,
     pub(crate) workload: Workload,
     /// Record of the requests that count; `None` before the measured time and after it.
     pub(crate) record: Mutex<Option<Record>>,
-    pub(crate) stop: AtomicBool,
+    /// Whether the clients are to stop.
+    pub(crate) stop: watch::Sender<bool>,
     /// Way for an error that every other request would meet as well.
     pub(crate) hopeless: mpsc::Sender<ClientError>,
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow::Result<Exit> {
     let workload = Workload::new(&args)?;
+    check_parts(&args)?;
     let client = connection.connect().await?;
     let (hopeless, met) = mpsc::channel(1);
     let run = Arc::new(Run {
         bucket: client.bucket(&args.bucket),
         workload,
         record: Mutex::new(None),
-        stop: AtomicBool::new(false),
+        stop: watch::Sender::new(false),
         hopeless,
     });
     let mut ends = Ends { signals: Signals::new()?, hopeless: met };
@@ -116,15 +131,16 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
             return Ok(exit);
         }
     }
+    let arrivals = args.rate.map(|rate| Arc::new(Arrivals::begin(rate)));
     let workers: Vec<_> = (0..args.clients)
-        .map(|index| tokio::spawn(Worker::new(run.clone(), index.into()).drive()))
+        .map(|index| tokio::spawn(Worker::new(run.clone(), index.into()).drive(arrivals.clone())))
         .collect();
     if let Some(exit) = ends.pause(args.warmup).await? {
         output::say(&"jedlik: interrupted before anything was measured");
         return Ok(exit);
     }
-    let exit = measure(&client, &run, &args, &mut ends).await?;
-    run.stop.store(true, Ordering::Relaxed);
+    let exit = measure(&client, &run, &args, arrivals.as_deref(), &mut ends).await?;
+    run.stop.send_replace(true);
     for worker in workers {
         worker.await.context("a client failed")?;
     }
@@ -136,11 +152,13 @@ async fn measure(
     client: &Client,
     run: &Run,
     args: &BenchArgs,
+    arrivals: Option<&Arrivals>,
     ends: &mut Ends,
 ) -> anyhow::Result<Exit> {
     let before = Cost::now(client).await?;
+    let late_before = arrivals.map_or(0, Arrivals::late);
     let started = Instant::now();
-    *lock(&run.record) = Some(Record::new(started));
+    *lock(&run.record) = Some(Record::new(started, args.every));
     let interrupted = ends.pause(args.seconds).await?;
     let record = lock(&run.record).take();
     let took = started.elapsed();
@@ -157,7 +175,8 @@ async fn measure(
         );
         return Err(contradiction(&text));
     }
-    let report = Report { args, took, record: &record, cost: after.since(&before) };
+    let late = arrivals.map(|arrivals| arrivals.late() - late_before);
+    let report = Report { args, took, record: &record, late, cost: after.since(&before) };
     if args.json {
         output::line(&report.json())?;
     } else {
@@ -169,6 +188,19 @@ async fn measure(
         return Ok(exit);
     }
     Ok(if record.errors().is_empty() { Exit::Done } else { Exit::Unavailable })
+}
+
+/// Refuses a time that would be shown in no part of its own, or in too many.
+fn check_parts(args: &BenchArgs) -> anyhow::Result<()> {
+    let Some(every) = args.every else { return Ok(()) };
+    let parts = args.seconds.as_nanos().div_ceil(every.as_nanos().max(1));
+    if parts > PARTS_MAX {
+        return Err(contradiction(&format!(
+            "--every {every:?} makes {parts} parts of {:?}; at most {PARTS_MAX} are kept",
+            args.seconds
+        )));
+    }
+    Ok(())
 }
 
 /// Writes every key of the key space, replacing its siblings.

@@ -33,9 +33,12 @@ pub(crate) struct Record {
     latencies: BTreeMap<Kind, Histogram<u64>>,
     errors: BTreeMap<&'static str, u64>,
     absent: u64,
+    /// Length of the parts of the time for which latencies are kept apart.
+    every: Option<Duration>,
+    parts: Vec<Histogram<u64>>,
 }
 
-/// Quantiles of the latencies of one kind of request.
+/// Quantiles of some latencies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Latency {
     pub(crate) count: u64,
@@ -46,9 +49,10 @@ pub(crate) struct Latency {
 }
 
 impl Record {
-    /// Makes a record of requests that begin at `since` or later.
-    pub(crate) fn new(since: Instant) -> Self {
-        Self { since, latencies: BTreeMap::new(), errors: BTreeMap::new(), absent: 0 }
+    /// Makes a record of requests that begin at `since` or later, also by the parts of the time in which they ended.
+    pub(crate) fn new(since: Instant, every: Option<Duration>) -> Self {
+        let (latencies, errors) = (BTreeMap::new(), BTreeMap::new());
+        Self { since, latencies, errors, absent: 0, every, parts: Vec::new() }
     }
 
     /// Notes one request, unless it began before the measured time.
@@ -65,12 +69,30 @@ impl Record {
         match outcome {
             Ok(found) => {
                 self.absent += u64::from(!found);
-                self.latencies.entry(kind).or_insert_with(histogram).saturating_record(
-                    u64::try_from((ended - started).as_micros()).unwrap_or(u64::MAX),
-                );
+                let latency_us = u64::try_from((ended - started).as_micros()).unwrap_or(u64::MAX);
+                let of_kind = self.latencies.entry(kind).or_insert_with(histogram);
+                of_kind.saturating_record(latency_us);
+                if let Some(part) = self.part(ended) {
+                    part.saturating_record(latency_us);
+                }
             }
             Err(error) => *self.errors.entry(error.name()).or_default() += 1,
         }
+    }
+
+    /// Returns the latencies of the part of the time in which a request has ended; `None` if none are kept apart.
+    fn part(&mut self, ended: Instant) -> Option<&mut Histogram<u64>> {
+        let number = (ended - self.since).as_nanos() / self.every?.as_nanos().max(1);
+        let number = usize::try_from(number).ok()?;
+        if self.parts.len() <= number {
+            self.parts.resize_with(number + 1, histogram);
+        }
+        self.parts.get_mut(number)
+    }
+
+    /// Returns the latencies of each part of the time, all kinds together.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Latency> {
+        self.parts.iter().map(latency)
     }
 
     /// Whether nothing was measured: no request succeeded, and none failed.
@@ -85,17 +107,7 @@ impl Record {
 
     /// Returns the latencies of each kind of which any request succeeded.
     pub(crate) fn latencies(&self) -> impl Iterator<Item = (Kind, Latency)> {
-        self.latencies.iter().map(|(kind, histogram)| {
-            let at = |quantile| ms(histogram.value_at_quantile(quantile));
-            let latency = Latency {
-                count: histogram.len(),
-                p50_ms: at(0.5),
-                p99_ms: at(0.99),
-                p999_ms: at(0.999),
-                max_ms: ms(histogram.max()),
-            };
-            (*kind, latency)
-        })
+        self.latencies.iter().map(|(kind, histogram)| (*kind, latency(histogram)))
     }
 
     /// Returns the counts of failed requests, by the errors' names.
@@ -113,6 +125,17 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(LATENCY_MAX_US, 3).expect("these bounds are valid")
 }
 
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    let at = |quantile| ms(histogram.value_at_quantile(quantile));
+    Latency {
+        count: histogram.len(),
+        p50_ms: at(0.5),
+        p99_ms: at(0.99),
+        p999_ms: at(0.999),
+        max_ms: ms(histogram.max()),
+    }
+}
+
 fn ms(us: u64) -> f64 {
     Duration::from_micros(us).as_secs_f64() * 1000.0
 }
@@ -128,7 +151,7 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_the_successes_and_errors_stand_apart() {
         let start = Instant::now();
-        let mut record = Record::new(start);
+        let mut record = Record::new(start, None);
         for ms in 1..=1000 {
             record.note(Kind::Put, start, start + Duration::from_millis(ms), Ok(true));
         }
@@ -147,10 +170,23 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_the_time_have_latencies_of_their_own() {
+        let start = Instant::now();
+        let mut record = Record::new(start, Some(Duration::from_secs(1)));
+        for (began_ms, ended_ms) in [(0, 10), (500, 999), (900, 3_100)] {
+            let at = |ms| start + Duration::from_millis(ms);
+            record.note(Kind::Put, at(began_ms), at(ended_ms), Ok(true));
+        }
+        let counts: Vec<u64> = record.parts().map(|part| part.count).collect();
+        assert_eq!(counts, [2, 0, 0, 1], "a request belongs to the part in which it ended");
+        assert_eq!(Record::new(start, None).parts().count(), 0);
+    }
+
+    #[test]
     fn what_began_before_the_measured_time_does_not_count() {
         let before = Instant::now();
         let start = before + Duration::from_secs(1);
-        let mut record = Record::new(start);
+        let mut record = Record::new(start, None);
         record.note(Kind::Put, before, start + Duration::from_secs(1), Ok(true));
         assert_eq!(record.count(), 0);
         assert!(record.is_empty());

@@ -7,13 +7,15 @@ use serde_json::{Map, Value, json};
 
 use crate::bench::BenchArgs;
 use crate::bench::cost::Cost;
-use crate::bench::record::Record;
+use crate::bench::record::{Latency, Record};
 
 /// Figures and arguments of a run, ready to be printed.
 pub(crate) struct Report<'a> {
     pub(crate) args: &'a BenchArgs,
     pub(crate) took: Duration,
     pub(crate) record: &'a Record,
+    /// Number of requests that had to wait for a free client; `None` if none arrived by themselves.
+    pub(crate) late: Option<u64>,
     pub(crate) cost: Cost,
 }
 
@@ -33,14 +35,8 @@ impl Report<'_> {
             .record
             .latencies()
             .map(|(kind, latency)| {
-                let figures = json!({
-                    "count": latency.count,
-                    "per_second": self.per_second(latency.count),
-                    "p50_ms": latency.p50_ms,
-                    "p99_ms": latency.p99_ms,
-                    "p999_ms": latency.p999_ms,
-                    "max_ms": latency.max_ms,
-                });
+                let mut figures = quantiles(&latency);
+                figures["per_second"] = self.per_second(latency.count).into();
                 (kind.name().to_owned(), figures)
             })
             .collect();
@@ -65,7 +61,11 @@ impl Report<'_> {
             "seconds": self.took.as_secs_f64(),
             "warmup_seconds": self.args.warmup.as_secs_f64(),
             "per_second": self.per_second(self.record.count()),
+            "rate": self.args.rate,
+            "late": self.late,
             "requests": requests,
+            "every_seconds": self.args.every.map(|every| every.as_secs_f64()),
+            "parts": self.record.parts().map(|part| quantiles(&part)).collect::<Vec<_>>(),
             "absent": self.record.absent(),
             "errors": self.record.errors(),
             "nodes": nodes,
@@ -74,6 +74,16 @@ impl Report<'_> {
             "puts_per_sync": self.cost.puts_per_sync(),
         })
     }
+}
+
+fn quantiles(latency: &Latency) -> Value {
+    json!({
+        "count": latency.count,
+        "p50_ms": latency.p50_ms,
+        "p99_ms": latency.p99_ms,
+        "p999_ms": latency.p999_ms,
+        "max_ms": latency.max_ms,
+    })
 }
 
 impl fmt::Display for Report<'_> {
@@ -92,17 +102,11 @@ impl fmt::Display for Report<'_> {
             "", "count", "per s", "p50 ms", "p99 ms", "p99.9 ms", "max ms"
         )?;
         for (kind, latency) in self.record.latencies() {
-            writeln!(
-                f,
-                "{:<17} {:>10} {:>10.0} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
-                kind.name(),
-                latency.count,
-                self.per_second(latency.count),
-                latency.p50_ms,
-                latency.p99_ms,
-                latency.p999_ms,
-                latency.max_ms,
-            )?;
+            fmt_latency(f, kind.name(), &latency, self.per_second(latency.count))?;
+        }
+        self.fmt_parts(f)?;
+        if let Some(late) = self.late.filter(|late| *late > 0) {
+            writeln!(f, "late: {late} requests waited for a free client; their waiting counts")?;
         }
         if self.record.absent() > 0 {
             let absent = self.record.absent();
@@ -120,7 +124,31 @@ impl fmt::Display for Report<'_> {
     }
 }
 
+fn fmt_latency(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    latency: &Latency,
+    per_second: f64,
+) -> fmt::Result {
+    writeln!(
+        f,
+        "{name:<17} {:>10} {per_second:>10.0} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+        latency.count, latency.p50_ms, latency.p99_ms, latency.p999_ms, latency.max_ms,
+    )
+}
+
 impl Report<'_> {
+    fn fmt_parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(every) = self.args.every else { return Ok(()) };
+        for (number, latency) in self.record.parts().enumerate() {
+            let from = every * u32::try_from(number).unwrap_or(u32::MAX);
+            let length = every.min(self.took.saturating_sub(from)).as_secs_f64().max(1e-9);
+            let name = format!("  from {} s", from.as_secs());
+            fmt_latency(f, &name, &latency, latency.count as f64 / length)?;
+        }
+        Ok(())
+    }
+
     fn fmt_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes = self.each(self.cost.nodes_cpu_us()).unwrap_or(0.0);
         let client = self.each(self.cost.client_cpu_us()).unwrap_or(0.0);

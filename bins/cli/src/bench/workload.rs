@@ -4,13 +4,14 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jedlik_client::{ClientError, GetOptions, PutOptions};
 use jedlik_protocol::bucket::check_name;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
+use tokio::sync::watch;
 
+use crate::bench::arrivals::Arrivals;
 use crate::bench::ends::is_hopeless;
 use crate::bench::record::Kind;
 use crate::bench::{BenchArgs, Run, contradiction, lock};
@@ -81,24 +82,26 @@ fn space_key(index: u64) -> String {
     format!("key-{index:010}")
 }
 
-/// One client of the closed loop.
+/// One client of a run.
 pub(crate) struct Worker {
     run: Arc<Run>,
     index: u64,
     fresh: u64,
     random: Random,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Worker {
     pub(crate) fn new(run: Arc<Run>, index: u64) -> Self {
         let random = Random(run.workload.run ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self { run, index, fresh: 0, random }
+        let stopped = run.stop.subscribe();
+        Self { run, index, fresh: 0, random, stopped }
     }
 
     /// Sends one request after another until the run stops, or one has failed as all others would.
-    pub(crate) async fn drive(mut self) {
-        while !self.run.stop.load(Ordering::Relaxed) {
-            let started = Instant::now();
+    /// Without `arrivals` it sends the next one once the last was answered.
+    pub(crate) async fn drive(mut self, arrivals: Option<Arc<Arrivals>>) {
+        while let Some(started) = self.next(arrivals.as_deref()).await {
             let (kind, outcome) = self.step().await;
             let ended = Instant::now();
             let outcome = match outcome {
@@ -112,6 +115,18 @@ impl Worker {
             if let Some(record) = lock(&self.run.record).as_mut() {
                 record.note(kind, started, ended, outcome);
             }
+        }
+    }
+
+    /// Waits until the next request is to be sent, and returns the time from which it counts; `None` once the run stops.
+    async fn next(&mut self, arrivals: Option<&Arrivals>) -> Option<Instant> {
+        if *self.stopped.borrow() {
+            return None;
+        }
+        let Some(arrivals) = arrivals else { return Some(Instant::now()) };
+        tokio::select! {
+            started = arrivals.next() => Some(started),
+            _stopped = self.stopped.changed() => None,
         }
     }
 
