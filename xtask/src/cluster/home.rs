@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use jedlik_ports::free_udp_address;
+use jedlik_ports::free_address;
 use serde::{Deserialize, Serialize};
 
 use super::process::Recorded;
@@ -51,6 +51,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
+    /// Address at which the node listens, for its own protocol and for HTTP: one is UDP, the other TCP.
     pub(crate) address: SocketAddr,
     /// Process of the last start; `None` before the first.
     pub(crate) process: Option<Recorded>,
@@ -78,9 +79,9 @@ impl State {
     }
 }
 
-/// Finds loopback addresses whose UDP ports are free, all different.
+/// Finds loopback addresses whose ports are free, all different.
 fn free_addresses(count: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let addresses: Result<Vec<_>, _> = (0..count).map(|_| free_udp_address()).collect();
+    let addresses: Result<Vec<_>, _> = (0..count).map(|_| free_address()).collect();
     addresses.context("can't find free ports on 127.0.0.1")
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jedlik_engines::Engine;
-use jedlik_ports::free_udp_address;
+use jedlik_ports::free_address;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clocks;
@@ -117,7 +117,7 @@ impl Node {
     /// Starts the process; the channel receives the lines that it prints.
     pub(crate) fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} is running", self.name);
-        let listen = *self.address.get_or_insert_with(|| free_udp_address().unwrap());
+        let listen = *self.address.get_or_insert_with(|| free_address().unwrap());
         let seeds = seeds.iter().map(ToString::to_string).chain(self.more_seeds.iter().cloned());
         let seeds: Vec<String> = seeds.map(|seed| format!("\"{seed}\"")).collect();
         let (name, seeds, engine) = (&self.name, seeds.join(", "), engines::usual());

@@ -1,6 +1,6 @@
 //! Seeds that are names, that can't be looked up, that nobody listens at, and that belong to another cluster.
 
-use jedlik_ports::free_udp_address;
+use jedlik_ports::free_address;
 
 use crate::cluster::{Cluster, issue, wait_until};
 use crate::node::Node;
@@ -111,7 +111,7 @@ fn a_node_whose_seeds_have_not_answered_founds_no_cluster() {
     let mut cluster = Cluster::unfounded();
     cluster.add_nodes(1, |node| {
         node.options = vec!["--n=1".into(), "--limits-confirm-ms=500".into()];
-        node.more_seeds = vec![free_udp_address().unwrap().to_string()];
+        node.more_seeds = vec![free_address().unwrap().to_string()];
     });
     let plan = cluster.ask(0, "cluster plan --json").ok().json();
     let hash = plan["plan"].as_str().unwrap();

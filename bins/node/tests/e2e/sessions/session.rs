@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jedlik_ports::free_udp_address;
+use jedlik_ports::free_address;
 use snapbox::assert::{Action, DEFAULT_ACTION_ENV};
 
 use super::masks::Masks;
@@ -41,7 +41,7 @@ impl Session {
         let shell = Shell::start();
         let mut pairs = vec![(CLONE.to_owned(), shell.root().display().to_string())];
         for number in 1..=3 {
-            let address = free_udp_address().unwrap();
+            let address = free_address().unwrap();
             pairs.push((format!("10.0.0.{number}:7400"), address.to_string()));
         }
         let writes = Action::with_env_var(DEFAULT_ACTION_ENV) == Some(Action::Overwrite);
