@@ -18,7 +18,7 @@ use jedlik_protocol::escape::Escaped;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connection::ConnectionArgs;
-use crate::entry::{DumpLine, Entry};
+use crate::entry::{DumpLine, Entry, Valued};
 use crate::exit::{Exit, Usage};
 use crate::names::EscapeArgs;
 use crate::output::Output;
@@ -149,7 +149,7 @@ async fn dump(
     while let Some(page) = scan.next_page().await {
         for item in page? {
             count += 1;
-            let entry = entry(&item, args.all);
+            let entry = entry(&item, args.all)?;
             if args.sort {
                 held.push(entry);
             } else {
@@ -191,10 +191,20 @@ fn other_line(line: &DumpLine) -> anyhow::Result<Vec<u8>> {
     Ok((line.to_json()? + "\n").into_bytes())
 }
 
-fn entry(found: &client::Entry, of_all: bool) -> Entry {
-    let values = found.values().map(|value| value.to_vec()).collect();
+/// # Errors
+/// A value carries what only a newer version of Jedlik can read, which a dump would lose.
+fn entry(found: &client::Entry, of_all: bool) -> anyhow::Result<Entry> {
+    let valued = |sibling: &client::Sibling| {
+        let bytes = sibling.value()?.to_vec();
+        Some(sibling.attributes().map(|attributes| Valued { bytes, attributes }))
+    };
+    let values: Option<Vec<Valued>> = found.siblings().iter().filter_map(valued).collect();
+    let values = values.with_context(|| {
+        let key = Escaped(found.key());
+        format!("{key} carries what a newer version of jedlik wrote; use that one to dump it")
+    })?;
     let bucket = of_all.then(|| found.bucket().to_vec());
-    Entry { bucket, key: found.key().to_vec(), values }
+    Ok(Entry { bucket, key: found.key().to_vec(), values })
 }
 
 /// Formats an entry as a line, with its line end.
@@ -215,13 +225,13 @@ fn line(entry: &Entry, format: Format) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::{Format, line};
-    use crate::entry::Entry;
+    use crate::entry::{Entry, Valued};
     use crate::exit::Exit;
 
     #[test]
     fn lines_are_refused_where_they_would_lose_the_value() {
         assert_eq!(line(&Entry::plain(b"tea"), Format::Lines).unwrap(), b"tea\n");
-        let other = Entry { bucket: None, key: b"tea".to_vec(), values: vec![b"1".to_vec()] };
+        let other = Entry { bucket: None, key: b"tea".to_vec(), values: vec![Valued::plain(b"1")] };
         let error = line(&other, Format::Lines).unwrap_err();
         assert_eq!(Exit::of(&error), Exit::Usage);
         let json = line(&other, Format::Json).unwrap();

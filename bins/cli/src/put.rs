@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_atomicfile::{AtomicFile, Readers};
-use jedlik_client::Context;
+use jedlik_client::{Attributes, Context};
 
 use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
@@ -24,7 +24,7 @@ use crate::{output, parse};
 #[command(after_help = "\
 Examples:
   jedlik put carts alice '{\"tea\":1}'
-  jedlik put photos cat --file cat.jpg
+  jedlik put photos cat --file cat.jpg --content-type image/jpeg --meta owner=alice
   jedlik put carts alice '{}' --w 3 --verbose
   date | jedlik put log now -
   jedlik get carts alice --context-out seen && jedlik put carts alice '{}' --context-in seen")]
@@ -37,6 +37,8 @@ pub(crate) struct PutArgs {
     /// Read the value from a file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    carried: CarriedArgs,
     #[command(flatten)]
     context: ContextArgs,
     /// How long until the value expires: 500ms, 5s, 2m
@@ -62,6 +64,29 @@ pub(crate) struct PutArgs {
 
 /// Remark that precedes any failure after the write was acknowledged.
 pub(crate) const DONE: &str = "the write is acknowledged";
+
+/// What the value carries beside its bytes.
+#[derive(Debug, Args)]
+struct CarriedArgs {
+    /// The media type of the value, which is kept with it: text/plain; charset=utf-8
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Metadata that is kept with the value; may be given several times
+    #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = parse::pair)]
+    metadata: Vec<(String, String)>,
+}
+
+impl CarriedArgs {
+    fn attributes(&self) -> Attributes {
+        let pair = |(name, value): &(String, String)| (name.as_str().into(), value.as_str().into());
+        let metadata = self.metadata.iter().map(pair).collect();
+        let attributes = Attributes { metadata, ..Attributes::default() };
+        match &self.content_type {
+            Some(content_type) => attributes.with_content_type(content_type),
+            None => attributes,
+        }
+    }
+}
 
 /// Context that a write carries, from either of two flags.
 #[derive(Debug, Args)]
@@ -111,6 +136,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::R
     let context_out = ContextFile::open(args.context_out)?;
     let client = connection.connect().await?;
     let put = client.bucket(key.bucket()).put(key.key(), value).options(&options);
+    let put = put.attributes(&args.carried.attributes());
     let answer = put.context(context).await?;
     let members = client.admin().topology().members;
     if let Some(file) = context_out {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jedlik_protocol::{Blob, Key};
+use jedlik_protocol::{self as wire, Blob, Key};
 use jedlik_vclock::Content;
 
 use crate::client::Shared;
@@ -45,7 +45,7 @@ impl Bucket {
     /// # Errors
     /// As for [`Put::send`].
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl Into<Value>) -> Put {
-        self.write(key.as_ref(), Content::Value(value.into().into_blob()))
+        self.write(key.as_ref(), Content::Value(value.into().into_wire()))
     }
 
     /// Deletes what the context has seen, by writing a tombstone. Without a context the tombstone becomes a sibling
@@ -101,7 +101,7 @@ impl Bucket {
         self.scan().values(false).await.map(Keys)
     }
 
-    fn write(&self, key: &[u8], content: Content<Blob>) -> Put {
+    fn write(&self, key: &[u8], content: Content<wire::Value>) -> Put {
         let (bucket, key, options) = (self.clone(), key.into(), PutOptions::new());
         Put { bucket, key, content, context: None, options }
     }

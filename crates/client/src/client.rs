@@ -9,7 +9,7 @@ use jedlik_net::Endpoint;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
-use jedlik_protocol::{Blob, Key};
+use jedlik_protocol::{Key, Value};
 use jedlik_vclock::{Content, WriteId};
 use tokio::sync::{Notify, Semaphore};
 
@@ -165,7 +165,7 @@ impl Shared {
     pub(crate) async fn put(
         self: &Arc<Self>,
         key: &Key,
-        content: Content<Blob>,
+        content: Content<Value>,
         context: Option<Context>,
         options: &PutOptions,
     ) -> Result<Stored, ClientError> {
@@ -223,10 +223,10 @@ impl Drop for Shared {
 }
 
 /// Refuses a value over the largest limit that any bucket may have, before anything is sent.
-fn check_length(content: &Content<Blob>) -> Result<(), ClientError> {
+fn check_length(content: &Content<Value>) -> Result<(), ClientError> {
     match content {
-        Content::Value(value) if value.len() > VALUE_LIMIT_MAX_BYTES as usize => {
-            let (length, limit) = (value.len(), VALUE_LIMIT_MAX_BYTES);
+        Content::Value(value) if value.size() > VALUE_LIMIT_MAX_BYTES as usize => {
+            let (length, limit) = (value.size(), VALUE_LIMIT_MAX_BYTES);
             let message =
                 format!("the value of {length} bytes is over the largest limit of {limit} bytes");
             Err(ClientError::refused(Failure::new(ErrorCode::ValueTooLarge, message)))

@@ -117,6 +117,7 @@ pub use get::Get;
 pub use identity::{Identity, IdentityError};
 #[doc(inline)]
 pub use jedlik_hashing::NodeId;
+pub use jedlik_protocol::{Attributes, Link};
 pub use many::{GetMany, PutMany};
 pub use options::{GetOptions, PutOptions, ScanOptions};
 pub use put::Put;

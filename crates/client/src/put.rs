@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use jedlik_protocol::Blob;
+use jedlik_protocol::{Attributes, Blob, Value};
 use jedlik_vclock::Content;
 
 use crate::{Bucket, ClientError, Context, PutOptions, Quorum, Stored};
@@ -15,7 +15,7 @@ use crate::{Bucket, ClientError, Context, PutOptions, Quorum, Stored};
 pub struct Put {
     pub(crate) bucket: Bucket,
     pub(crate) key: Blob,
-    pub(crate) content: Content<Blob>,
+    pub(crate) content: Content<Value>,
     pub(crate) context: Option<Context>,
     pub(crate) options: PutOptions,
 }
@@ -25,6 +25,14 @@ impl Put {
     /// value becomes a sibling of the stored ones.
     pub fn context(mut self, context: impl Into<Option<Context>>) -> Self {
         self.context = context.into();
+        self
+    }
+
+    /// Lets the value carry `attributes` beside its bytes. A delete carries none.
+    pub fn attributes(mut self, attributes: &Attributes) -> Self {
+        if let Content::Value(value) = &mut self.content {
+            *value = Value::with_attributes(value.bytes().clone(), attributes);
+        }
         self
     }
 

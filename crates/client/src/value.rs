@@ -1,19 +1,25 @@
-//! The bytes of a value on its way to a bucket.
+//! A value on its way to a bucket.
 
 use bytes::Bytes;
-use jedlik_protocol::Blob;
+use jedlik_protocol::{self as wire, Attributes};
 
-/// Bytes of a value to be written. A `String`, a `Vec<u8>` and [`Bytes`] are converted without a copy.
+/// Value to be written. A `String`, a `Vec<u8>` and [`Bytes`] are converted without a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value(Blob);
+pub struct Value(wire::Value);
 
 impl Value {
-    pub(crate) fn into_blob(self) -> Blob {
+    /// Lets the value carry `attributes` beside its bytes, in place of any that it has.
+    #[must_use]
+    pub fn with_attributes(self, attributes: &Attributes) -> Self {
+        Self(wire::Value::with_attributes(self.0.bytes().clone(), attributes))
+    }
+
+    pub(crate) fn into_wire(self) -> wire::Value {
         self.0
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {
-        self.0.bytes()
+        self.0.bytes().bytes()
     }
 }
 

@@ -7,7 +7,7 @@ use jedlik_coordinator::{
     JointGet, JointGetOutput, JointPut, JointPutOutput, ListedNode, Needs, ReadPlan, WritePlan,
 };
 use jedlik_hashing::NodeId;
-use jedlik_protocol::{Blob, Durability, EncodedRecord, Record};
+use jedlik_protocol::{Durability, EncodedRecord, Record};
 use jedlik_vclock::{ActorId, Content, Write, WriteId};
 
 const ME: NodeId = NodeId(1);
@@ -58,7 +58,7 @@ fn record(puts: u64) -> EncodedRecord {
             write_id: WriteId(u128::from(number)),
             written_at_ms: number,
             expires_at_ms: None,
-            content: Content::Value(Blob::from(vec![b'v'; VALUE_BYTES])),
+            content: Content::Value(vec![b'v'; VALUE_BYTES].into()),
         };
         record.put(&context, ActorId(number), write);
     }

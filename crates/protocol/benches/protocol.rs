@@ -11,7 +11,7 @@ use jedlik_protocol::client::{
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::{
-    Blob, ClusterId, Context, EncodedRecord, Key, ProtocolVersion, Quorum, Record,
+    Blob, ClusterId, Context, EncodedRecord, Key, ProtocolVersion, Quorum, Record, Value,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
@@ -27,8 +27,8 @@ fn key() -> Key {
     Key::new("carts", "customer-00012345").expect("it is within the limits")
 }
 
-fn value(bytes: usize) -> Content<Blob> {
-    Content::Value(Blob::from(vec![b'v'; bytes]))
+fn value(bytes: usize) -> Content<Value> {
+    Content::Value(vec![b'v'; bytes].into())
 }
 
 /// Makes the record of a key that three coordinators have written, with one version left.

@@ -4,6 +4,8 @@
 //! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
 //! admin types) is left to the node, which answers with an error instead of ending the connection.
 
+use jedlik_vclock::Content;
+
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark, ScanOf};
@@ -17,7 +19,7 @@ use crate::limits::{
     HINT_TARGETS_MAX, RECORD_MAX_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
 use crate::peer::{DigestEntry, DigestPage, Page, PeerRequest, PeerResponse, ScannedPage};
-use crate::{EncodedRecord, Key, Layout, PartitionSet, WireLayout};
+use crate::{Attributes, EncodedRecord, Key, Layout, PartitionSet, Value, WireLayout};
 
 /// The most partitions of any ring.
 const PARTITIONS_MAX: u32 = 65_536;
@@ -60,7 +62,10 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
 fn client_request(request: &ClientRequest) -> Checked {
     match request {
         ClientRequest::Get(get) => Ok(get.key.check()?),
-        ClientRequest::Put(put) => Ok(put.key.check()?),
+        ClientRequest::Put(put) => {
+            put.key.check()?;
+            content(&put.content)
+        }
         ClientRequest::Scan(scan) => {
             if let ScanOf::Bucket(bucket) = &scan.of {
                 check_bucket(bucket)?;
@@ -69,6 +74,14 @@ fn client_request(request: &ClientRequest) -> Checked {
         }
         ClientRequest::Admin(request) => admin_request(request),
         ClientRequest::Topology => Ok(()),
+    }
+}
+
+/// Refuses attributes that nobody could read back: no client of this version makes such.
+fn content(content: &Content<Value>) -> Checked {
+    match content {
+        Content::Value(value) => Attributes::decode(value.encoded_attributes()).map(|_| ()),
+        Content::Tombstone => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::error::Failure;
-use crate::{Blob, ClusterId, Key, Layout, LayoutVersion, Quorum};
+use crate::{Blob, ClusterId, Key, Layout, LayoutVersion, Quorum, Value};
 
 /// A request that a client sends to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub struct PutRequest {
     /// Bucket and key to write.
     pub key: Key,
     /// Value to store, or a tombstone to delete the key.
-    pub content: Content<Blob>,
+    pub content: Content<Value>,
     /// Context from the get that this put follows; `None` if the client has read nothing.
     pub context: Option<Blob>,
     /// Identifier that the client gives this put; the same in every retry.
@@ -125,7 +125,7 @@ pub struct ScanRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Version {
     /// Value, or a tombstone that is concurrent with other versions.
-    pub content: Content<Blob>,
+    pub content: Content<Value>,
     /// Opaque tag, unique among a key's versions.
     pub tag: u64,
     /// When the version was written, in milliseconds since the Unix epoch, by the coordinator's clock.

@@ -32,6 +32,7 @@ mod quorum;
 mod record;
 mod stamp;
 mod time;
+mod value;
 mod version;
 
 pub use blob::Blob;
@@ -44,4 +45,5 @@ pub use quorum::Quorum;
 pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};
 pub use stamp::{Stamp, Terms};
 pub use time::Now;
+pub use value::{Attributes, Link, Value};
 pub use version::ProtocolVersion;

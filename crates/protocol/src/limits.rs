@@ -4,6 +4,8 @@
 pub const BUCKET_LIMIT_BYTES: usize = 256;
 /// Longest key within a bucket; the shortest has 1 byte.
 pub const KEY_LIMIT_BYTES: usize = 4096;
+/// Most bytes that the attributes of a value take in their encoded form.
+pub const ATTRIBUTES_LIMIT_BYTES: usize = 64 << 10;
 /// Largest value limit that a bucket may be given.
 pub const VALUE_LIMIT_MAX_BYTES: u32 = 16 << 20;
 /// Most bytes that a record takes beside its values while no more coordinators have put to it than its bucket's

@@ -8,14 +8,14 @@ use jedlik_vclock::LocalActor;
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::Blob;
 use crate::error::{DecodeError, RecordOverLimit};
 use crate::limits::{CLOCK_ENTRIES_MAX, RECORD_MAX_BYTES, SIBLINGS_MAX};
+use crate::{Blob, Value};
 
 /// All that a replica knows of one key: its concurrent versions and the clock of what they have seen.
-pub type Record = jedlik_vclock::Record<Blob>;
+pub type Record = jedlik_vclock::Record<Value>;
 /// One of a record's concurrent versions.
-pub type Sibling = jedlik_vclock::Sibling<Blob>;
+pub type Sibling = jedlik_vclock::Sibling<Value>;
 
 /// A 64-bit hash of a record's bytes: equal digests are taken to mean equal records.
 #[derive(
@@ -78,7 +78,7 @@ impl EncodedRecord {
     /// # Errors
     /// As for [`Self::decode`].
     pub fn with_lengths(&self) -> Result<Self, DecodeError> {
-        let length = |value: Blob| Blob::from(&(value.len() as u64).to_le_bytes()[..]);
+        let length = |value: Value| Value::from(&(value.bytes().len() as u64).to_le_bytes()[..]);
         Ok(Self::encode(&self.decode()?.map_values(length)))
     }
 

@@ -63,7 +63,7 @@ pub(crate) fn got(
 /// put that follows the part replaces nothing that its client was not shown.
 fn part_within(record: &Record, limit_bytes: usize) -> (Cow<'_, Record>, bool) {
     let length = |sibling: &Sibling| match &sibling.content {
-        Content::Value(value) => value.len(),
+        Content::Value(value) => value.size(),
         Content::Tombstone => 0,
     };
     if record.distinct().map(length).sum::<usize>() <= limit_bytes {

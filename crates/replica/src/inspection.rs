@@ -23,7 +23,7 @@ fn summary(encoded: &EncodedRecord) -> Option<RecordSummary> {
         counter: sibling.dot.counter,
         write_id: sibling.write_id,
         value_bytes: match &sibling.content {
-            Content::Value(value) => Some(value.len() as u32),
+            Content::Value(value) => Some(value.bytes().len() as u32),
             Content::Tombstone => None,
         },
         written_at_ms: sibling.written_at_ms,

@@ -236,7 +236,7 @@ fn check_bytes(
 ) -> Result<(usize, bool), Failure> {
     let limit = mint_request.props.record_limit_bytes as usize;
     let value_bytes = match &mint_request.put.content {
-        Content::Value(value) => value.len(),
+        Content::Value(value) => value.size(),
         Content::Tombstone => 0,
     };
     let entries_bytes = (mint_request.context.len() + record.clock().len()) * ENTRY_MOST_BYTES;

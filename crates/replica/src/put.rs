@@ -88,11 +88,11 @@ impl Operations {
             return Err(Failure::new(ErrorCode::InvalidRequest, message));
         }
         if let Content::Value(value) = &request.content
-            && value.len() > props.value_limit_bytes as usize
+            && value.size() > props.value_limit_bytes as usize
         {
-            let (length, limit) = (value.len(), props.value_limit_bytes);
+            let (length, limit) = (value.size(), props.value_limit_bytes);
             let message = format!(
-                "the value has {length} bytes, over the bucket's value_limit_bytes={limit}, which \
+                "the value has {length} bytes, its attributes included, over the bucket's value_limit_bytes={limit}, which \
                  `jedlik-admin bucket set` raises up to {VALUE_LIMIT_MAX_BYTES}"
             );
             return Err(Failure::new(ErrorCode::ValueTooLarge, message));

@@ -17,7 +17,7 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
-use jedlik_protocol::{Blob, ClusterId, PlacedKey};
+use jedlik_protocol::{Blob, ClusterId, PlacedKey, Value};
 use jedlik_storage_port::RangePage;
 use jedlik_vclock::Content;
 
@@ -128,12 +128,12 @@ impl ScanOperation {
     }
 
     /// Returns the length of a value, in bytes. The value itself is taken away where lengths alone were asked for.
-    fn take_length(&self, value: &mut Blob) -> u64 {
+    fn take_length(&self, value: &mut Value) -> u64 {
         if self.request.values {
-            return value.len() as u64;
+            return value.bytes().len() as u64;
         }
         let length = core::mem::take(value);
-        length[..].try_into().map_or(0, u64::from_le_bytes)
+        length.bytes()[..].try_into().map_or(0, u64::from_le_bytes)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use jedlik_protocol::{Blob, Record};
+use jedlik_protocol::{Record, Value};
 use jedlik_storage::{InspectedHint, InspectedKey};
 use jedlik_vclock::{Content, Sibling};
 
@@ -69,12 +69,12 @@ impl From<InspectedKey> for FoundKey {
 }
 
 fn versions(record: &Record) -> Vec<FoundVersion> {
-    let version = |sibling: &Sibling<Blob>| FoundVersion {
+    let version = |sibling: &Sibling<Value>| FoundVersion {
         dot: format!("{:016x}:{}", sibling.dot.actor.0, sibling.dot.counter),
         written_at_ms: sibling.written_at_ms,
         expires_at_ms: sibling.expires_at_ms,
         value: match &sibling.content {
-            Content::Value(value) => Some(value.to_vec()),
+            Content::Value(value) => Some(value.bytes().to_vec()),
             Content::Tombstone => None,
         },
     };

@@ -9,7 +9,7 @@ use jedlik_protocol::client::{
 use jedlik_protocol::gossip::StagedChange;
 use jedlik_protocol::inspection::RecordSummary;
 use jedlik_protocol::peer::{DigestPage, Page, PeerRequest, PeerResponse, ScannedPage};
-use jedlik_protocol::{Blob, EncodedRecord, Key};
+use jedlik_protocol::{Blob, EncodedRecord, Key, Value};
 use jedlik_vclock::{Content, VectorClock};
 
 use crate::inbox::Mail;
@@ -167,9 +167,9 @@ fn of_summary(summary: &RecordSummary) -> usize {
     (summary.clock.len() + summary.siblings.len()) * ENTRY_BYTES
 }
 
-fn of_content(content: &Content<Blob>) -> usize {
+fn of_content(content: &Content<Value>) -> usize {
     match content {
-        Content::Value(value) => value.len(),
+        Content::Value(value) => value.size(),
         Content::Tombstone => 0,
     }
 }

@@ -165,7 +165,7 @@ impl World {
             CallStage::Writing { write, context } => {
                 let deletes =
                     matches!(operation.kind, Kind::Delete | Kind::GetThenDelete | Kind::DeleteKept);
-                let value = || Content::Value(Blob::from(format!("w{write}").as_str()));
+                let value = || Content::Value(format!("w{write}").as_str().into());
                 ClientRequest::Put(PutRequest {
                     key,
                     content: if deletes { Content::Tombstone } else { value() },

@@ -94,8 +94,8 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
 pub(crate) fn answer(response: &ClientResponse) -> String {
     match response {
         ClientResponse::Got(got) => {
-            let value = |content: &Content<jedlik_protocol::Blob>| match content {
-                Content::Value(value) => String::from_utf8_lossy(value).into_owned(),
+            let value = |content: &Content<jedlik_protocol::Value>| match content {
+                Content::Value(value) => String::from_utf8_lossy(value.bytes()).into_owned(),
                 Content::Tombstone => "(deleted)".into(),
             };
             let values: Vec<String> = got.versions.iter().map(|v| value(&v.content)).collect();

@@ -94,7 +94,7 @@ fn put(number: u64) -> Result<(PlacedKey, StoredRecord), Box<dyn Error>> {
         write_id: WriteId(number.into()),
         written_at_ms: number,
         expires_at_ms: None,
-        content: Content::Value(Blob::from(vec![7; VALUE_BYTES])),
+        content: Content::Value(vec![7; VALUE_BYTES].into()),
     };
     record.put(&VectorClock::new(), ActorId(number), write);
     let record = StoredRecord { local: None, record: EncodedRecord::encode(&record) };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position};
 use jedlik_protocol::{
-    Blob, ClusterId, EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, Record, StoredRecord,
+    ClusterId, EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, Record, StoredRecord,
 };
 use jedlik_storage_port::Hint;
 use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
@@ -90,7 +90,7 @@ pub(crate) fn record(actor: u64, counter: u64, value_bytes: usize) -> StoredReco
             write_id: WriteId(u128::from(actor) << 64 | u128::from(count)),
             written_at_ms: count,
             expires_at_ms: None,
-            content: Content::Value(Blob::from(vec![actor as u8; length])),
+            content: Content::Value(vec![actor as u8; length].into()),
         };
         record.put(&seen, ActorId(actor), write);
     }

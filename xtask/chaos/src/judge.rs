@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use jedlik_protocol::client::{GetAnswer, Version};
-use jedlik_protocol::{Blob, ClusterId, Key};
+use jedlik_protocol::{ClusterId, Key, Value};
 use jedlik_sim::{Acknowledged, Bits, Breach, History, Promise, Seen};
 use jedlik_vclock::Content;
 
@@ -180,7 +180,7 @@ impl Case<'_> {
 fn answer(shown: &Shown) -> GetAnswer {
     let values = shown.versions.iter().filter(|(_, held)| *held != Held::Tombstone);
     let versions = values.map(|(tag, _)| Version {
-        content: Content::Value(Blob::default()),
+        content: Content::Value(Value::default()),
         tag: *tag,
         written_at_ms: 0,
         expires_at_ms: None,

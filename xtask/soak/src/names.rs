@@ -71,7 +71,7 @@ pub(crate) fn record(number: u32, version: u64) -> StoredRecord {
         write_id: WriteId(u128::from(version) << 32 | u128::from(number)),
         written_at_ms: version,
         expires_at_ms: None,
-        content: Content::Value(Blob::from((0..length).map(byte).collect::<Vec<u8>>())),
+        content: Content::Value((0..length).map(byte).collect::<Vec<u8>>().into()),
     };
     let mut record = Record::new();
     record.put(&VectorClock::default(), ActorId(version), write);

@@ -4,13 +4,17 @@
 //! Invariant: loading what was dumped stores the same bytes. A JSON string stands for its own bytes, any other JSON
 //! value for its text without white space; bytes that are not UTF-8 are in base64.
 
+mod attributes;
 #[cfg(test)]
 mod tests;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jedlik_client::Attributes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub(crate) use attributes::AttributesJson;
 
 /// Bytes in JSON: as text or as a JSON value where they are one, otherwise in base64.
 #[derive(Serialize)]
@@ -57,7 +61,21 @@ pub(crate) struct Entry {
     pub(crate) bucket: Option<Vec<u8>>,
     pub(crate) key: Vec<u8>,
     /// Values of the key; more than one are siblings.
-    pub(crate) values: Vec<Vec<u8>>,
+    pub(crate) values: Vec<Valued>,
+}
+
+/// Value of a key, with what it carries beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Valued {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) attributes: Attributes,
+}
+
+impl Valued {
+    /// Makes a value that carries nothing.
+    pub(crate) fn plain(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), attributes: Attributes::default() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,6 +89,7 @@ struct Line {
     key_base64: Option<String>,
     value: Option<Box<RawValue>>,
     value_base64: Option<String>,
+    attributes: Option<AttributesJson>,
     siblings: Option<Vec<SiblingLine>>,
 }
 
@@ -85,6 +104,7 @@ struct EndLine {
 struct SiblingLine {
     value: Option<Box<RawValue>>,
     value_base64: Option<String>,
+    attributes: Option<AttributesJson>,
 }
 
 #[derive(Serialize)]
@@ -98,9 +118,17 @@ struct DumpedLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key_base64: Option<String>,
     #[serde(flatten)]
-    value: Option<Bytes<Box<RawValue>>>,
+    value: Option<DumpedValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    siblings: Option<Vec<Bytes<Box<RawValue>>>>,
+    siblings: Option<Vec<DumpedValue>>,
+}
+
+#[derive(Serialize)]
+struct DumpedValue {
+    #[serde(flatten)]
+    bytes: Bytes<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<AttributesJson>,
 }
 
 impl Bytes<Box<RawValue>> {
@@ -220,7 +248,7 @@ fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
 impl Entry {
     /// Makes the entry of a plain line, whose key is also its value.
     pub(crate) fn plain(line: &[u8]) -> Self {
-        Self { bucket: None, key: line.to_vec(), values: vec![line.to_vec()] }
+        Self { bucket: None, key: line.to_vec(), values: vec![Valued::plain(line)] }
     }
 
     fn from_line(line: Line, bucket: Option<Vec<u8>>) -> Result<Self, String> {
@@ -228,11 +256,13 @@ impl Entry {
         let key = key.ok_or("needs either key or key_base64")?;
         let single = line.value.is_some() || line.value_base64.is_some();
         let values = match (single, line.siblings) {
-            (true, None) => vec![value(line.value.as_deref(), line.value_base64.as_deref())?],
-            (false, Some(siblings)) if !siblings.is_empty() => siblings
-                .iter()
-                .map(|sibling| value(sibling.value.as_deref(), sibling.value_base64.as_deref()))
-                .collect::<Result<_, _>>()?,
+            (true, None) => {
+                let (value, value_base64) = (line.value, line.value_base64);
+                vec![valued(SiblingLine { value, value_base64, attributes: line.attributes })?]
+            }
+            (false, Some(siblings)) if !siblings.is_empty() && line.attributes.is_none() => {
+                siblings.into_iter().map(valued).collect::<Result<_, _>>()?
+            }
             _ => return Err("needs either value, value_base64 or siblings".into()),
         };
         Ok(Self { bucket, key, values })
@@ -242,7 +272,10 @@ impl Entry {
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         let (bucket, bucket_base64) = self.bucket.as_deref().map_or((None, None), text_or_base64);
         let (key, key_base64) = text_or_base64(&self.key);
-        let mut values = self.values.iter().map(|value| Bytes::structured(value));
+        let mut values = self.values.iter().map(|value| DumpedValue {
+            bytes: Bytes::structured(&value.bytes),
+            attributes: AttributesJson::of(&value.attributes),
+        });
         let (value, siblings) = match self.values.len() {
             1 => (values.next(), None),
             _ => (None, Some(values.collect())),
@@ -259,7 +292,7 @@ impl Entry {
 
     /// Whether a plain line can stand for the entry.
     pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.values.as_slice(), [value] if *value == self.key)
+        matches!(self.values.as_slice(), [value] if *value == Valued::plain(&self.key))
             && !self.key.contains(&b'\n')
     }
 }
@@ -270,6 +303,12 @@ pub(crate) fn key_json(key: &[u8]) -> serde_json::Result<String> {
         |_| serde_json::to_string(&serde_json::json!({ "key_base64": STANDARD.encode(key) })),
         serde_json::to_string,
     )
+}
+
+fn valued(line: SiblingLine) -> Result<Valued, String> {
+    let bytes = value(line.value.as_deref(), line.value_base64.as_deref())?;
+    let attributes = line.attributes.unwrap_or_default().attributes()?;
+    Ok(Valued { bytes, attributes })
 }
 
 fn value(json: Option<&RawValue>, base64: Option<&str>) -> Result<Vec<u8>, String> {

@@ -1,6 +1,8 @@
 //! Lines of a load and a dump: what goes in comes out byte by byte.
 
-use super::{DumpLine, Entry};
+use jedlik_client::Attributes;
+
+use super::{DumpLine, Entry, Valued};
 
 fn read(line: &str) -> Result<Entry, String> {
     match DumpLine::from_json(line.as_bytes())? {
@@ -13,7 +15,7 @@ fn entry(key: &[u8], values: &[&[u8]]) -> Entry {
     Entry {
         bucket: None,
         key: key.to_vec(),
-        values: values.iter().map(|value| value.to_vec()).collect(),
+        values: values.iter().map(|value| Valued::plain(value)).collect(),
     }
 }
 
@@ -61,6 +63,23 @@ fn what_is_dumped_loads_as_the_same_bytes() {
     let siblings = entry(b"k", &values);
     let line = siblings.to_json().unwrap();
     assert_eq!(read(&line).unwrap(), siblings, "{line}");
+}
+
+#[test]
+fn what_a_value_carries_is_dumped_and_loaded_with_it() {
+    let attributes = |kind: &str| Attributes {
+        content_type: Some(kind.into()),
+        metadata: vec![("colour".into(), "red".into())],
+        ..Attributes::default()
+    };
+    let valued = |kind| Valued { attributes: attributes(kind), ..Valued::plain(b"tea") };
+    for values in [vec![valued("text/plain")], vec![valued("a/b"), Valued::plain(b"milk")]] {
+        let whole = Entry { values, ..entry(b"k", &[]) };
+        let line = whole.to_json().unwrap();
+        assert_eq!(read(&line), Ok(whole), "{line}");
+    }
+    let misplaced = r#"{"key":"k","siblings":[{"value":"tea"}],"attributes":{}}"#;
+    assert!(read(misplaced).is_err(), "each sibling has its own");
 }
 
 #[test]

@@ -292,7 +292,8 @@ async fn store(job: &Job, entry: &Entry) -> anyhow::Result<()> {
         context = bucket.get(&entry.key).options(&job.read).await?.context();
     }
     for value in &entry.values {
-        bucket.put(&entry.key, value).context(context.clone()).options(&job.write).await?;
+        let put = bucket.put(&entry.key, &value.bytes).attributes(&value.attributes);
+        put.context(context.clone()).options(&job.write).await?;
     }
     Ok(())
 }

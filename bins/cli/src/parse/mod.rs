@@ -48,6 +48,14 @@ pub(crate) fn context_file(path: &Path) -> anyhow::Result<Context> {
     Ok(context(&text).map_err(Usage)?)
 }
 
+/// Parses `NAME=VALUE`; the value may hold further equals signs.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not NAME=VALUE")),
+    }
+}
+
 /// Reads a value's bytes: from the argument itself, from a file, or for `-` from standard input.
 pub(crate) fn value(argument: Option<OsString>, file: Option<PathBuf>) -> anyhow::Result<Bytes> {
     let limit = u64::from(VALUE_LIMIT_MAX_BYTES) + 1;

@@ -12,7 +12,7 @@ use jedlik_console::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::entry::Bytes;
+use crate::entry::{AttributesJson, Bytes};
 use crate::output::Output;
 use crate::parse::context_text;
 
@@ -31,6 +31,8 @@ struct Shown {
 struct ShownVersion {
     #[serde(flatten)]
     value: Option<Bytes<Box<RawValue>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<AttributesJson>,
     written_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
@@ -42,6 +44,7 @@ struct ShownVersion {
 pub(crate) fn json(answer: &Found) -> serde_json::Result<String> {
     let siblings = answer.siblings().iter().map(|sibling| ShownVersion {
         value: sibling.value().map(|value| Bytes::plain(value)),
+        attributes: sibling.attributes().and_then(|carried| AttributesJson::of(&carried)),
         written_at: rfc3339(sibling.written_at()),
         expires_at: sibling.expires_at().map(rfc3339),
         tag: sibling.tag().to_string(),

@@ -8,7 +8,7 @@ use jedlik_vclock::Content;
 use super::{json, text};
 
 fn version(value: Option<&[u8]>) -> Version {
-    let content = value.map_or(Content::Tombstone, |value| Content::Value(Blob::from(value)));
+    let content = value.map_or(Content::Tombstone, |value| Content::Value(value.into()));
     Version { content, tag: 0xab, written_at_ms: 0, expires_at_ms: None }
 }
 

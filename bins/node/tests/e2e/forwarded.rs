@@ -110,7 +110,7 @@ fn lengths(context: &Option<Blob>) -> BTreeSet<usize> {
 fn put(number: usize, key: &Key, context: Option<Blob>) -> ClientRequest {
     ClientRequest::Put(PutRequest {
         key: key.clone(),
-        content: Content::Value(Blob::from(vec![b'y'; SECOND])),
+        content: Content::Value(vec![b'y'; SECOND].into()),
         context,
         write_id: WriteId(number as u128 + 1),
         ttl_ms: None,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jedlik_protocol::Blob;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Key, Quorum};
@@ -117,7 +116,7 @@ async fn flood(hose: &mut Hose, client: usize) -> Outcome {
 pub(crate) fn put(key: &Key, number: usize, w: Quorum) -> ClientRequest {
     ClientRequest::Put(PutRequest {
         key: key.clone(),
-        content: Content::Value(Blob::from(vec![b'x'; VALUE_BYTES])),
+        content: Content::Value(vec![b'x'; VALUE_BYTES].into()),
         context: None,
         write_id: WriteId(number as u128 + 1),
         ttl_ms: None,

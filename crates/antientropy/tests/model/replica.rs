@@ -8,7 +8,7 @@ use jedlik_hashing::PartitionCount;
 use jedlik_merkle::{LEAF_BITS, LEAVES, Tree, item};
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::peer::{DigestEntry, DigestPage, Page};
-use jedlik_protocol::{Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record};
+use jedlik_protocol::{ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 const CLUSTER: ClusterId = ClusterId(7);
@@ -44,7 +44,7 @@ pub(crate) fn put(record: Option<&EncodedRecord>, actor: u64, replaces: bool) ->
         write_id: WriteId(actor.into()),
         written_at_ms: actor,
         expires_at_ms: None,
-        content: Content::Value(Blob::from(&actor.to_le_bytes()[..])),
+        content: Content::Value((&actor.to_le_bytes()[..]).into()),
     };
     record.put(&context, ActorId(actor), write);
     EncodedRecord::encode(&record)

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Blob;
 use jedlik_protocol::client as wire;
+use jedlik_protocol::{Attributes, Blob};
 use jedlik_vclock::Content;
 
 /// Opaque token for everything that a get has seen of a key; a put that carries it replaces exactly that. It is valid
@@ -113,7 +113,7 @@ impl Sibling {
     #[must_use]
     pub fn value(&self) -> Option<&Bytes> {
         match &self.0.content {
-            Content::Value(value) => Some(value.bytes()),
+            Content::Value(value) => Some(value.bytes().bytes()),
             Content::Tombstone => None,
         }
     }
@@ -123,6 +123,16 @@ impl Sibling {
     pub fn into_value(self) -> Option<Bytes> {
         match self.0.content {
             Content::Value(value) => Some(value.into_bytes()),
+            Content::Tombstone => None,
+        }
+    }
+
+    /// Returns what the value carries beside its bytes. `None` for a tombstone, and for what a newer version of Jedlik
+    /// wrote and this one can't read.
+    #[must_use]
+    pub fn attributes(&self) -> Option<Attributes> {
+        match &self.0.content {
+            Content::Value(value) => value.attributes(),
             Content::Tombstone => None,
         }
     }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use jedlik_protocol::Blob;
 use jedlik_protocol::client as wire;
+use jedlik_protocol::{Blob, Value};
 use jedlik_vclock::Content;
 
 use super::{Entry, Found};
 
-fn version(content: Content<Blob>, tag: u64) -> wire::Version {
+fn version(content: Content<Value>, tag: u64) -> wire::Version {
     wire::Version { content, tag, written_at_ms: 1_500, expires_at_ms: Some(2_000) }
 }
 
@@ -20,7 +20,7 @@ fn answer(versions: Vec<wire::Version>) -> wire::GetAnswer {
 #[test]
 fn siblings_are_values_and_tombstones_with_their_times() {
     let versions =
-        vec![version(Content::Value(Blob::from("tea")), 0xab), version(Content::Tombstone, 2)];
+        vec![version(Content::Value("tea".into()), 0xab), version(Content::Tombstone, 2)];
     let found = Found::from(answer(versions));
     assert_eq!(found.values().collect::<Vec<_>>(), ["tea"]);
     let [value, tombstone] = found.siblings() else { panic!("{found:?}") };
@@ -41,12 +41,12 @@ fn a_key_with_tombstones_alone_is_absent() {
 
 #[test]
 fn siblings_keep_the_allocation_that_they_came_in() {
-    let versions = vec![version(Content::Value(Blob::from("tea")), 1)];
+    let versions = vec![version(Content::Value("tea".into()), 1)];
     let before = versions.as_ptr() as usize;
     let found = Found::from(answer(versions));
     assert_eq!(found.siblings().as_ptr() as usize, before, "a get allocates nothing more");
     let (bucket, key) = (Blob::from("carts"), Blob::from("alice"));
-    let versions = vec![version(Content::Value(Blob::from("tea")), 1)];
+    let versions = vec![version(Content::Value("tea".into()), 1)];
     let before = versions.as_ptr() as usize;
     let entry = Entry::from(wire::ScanItem { bucket, key, value_bytes: 3, versions });
     assert_eq!(entry.siblings().as_ptr() as usize, before);

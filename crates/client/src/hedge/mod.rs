@@ -107,7 +107,7 @@ impl Allowance {
 pub(crate) fn allowance_for_size(request: &ClientRequest) -> Duration {
     match request {
         ClientRequest::Put(PutRequest { content: Content::Value(value), .. }) => {
-            let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
+            let bytes = u32::try_from(value.size()).unwrap_or(u32::MAX);
             Duration::from_millis((bytes / BYTES_PER_MS).into())
         }
         // A full page: several nodes read it and one merges it.

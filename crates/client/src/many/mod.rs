@@ -127,7 +127,7 @@ impl Stream for PutMany {
             let ((key, value), bucket, options) =
                 (entries.next()?, bucket.clone(), options.clone());
             Some(async move {
-                let (content, context) = (Content::Value(value.into_blob()), None);
+                let (content, context) = (Content::Value(value.into_wire()), None);
                 let put = Put { bucket, key: key.clone(), content, context, options };
                 (key.into_bytes(), put.send().await)
             })

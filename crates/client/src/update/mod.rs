@@ -125,7 +125,7 @@ impl<'a> Update<'a> {
                 change if is_done(&change, &found, stored.is_some()) => {
                     return Ok(Updated { stored, attempts });
                 }
-                Change::Put(value) => Content::Value(value.into_blob()),
+                Change::Put(value) => Content::Value(value.into_wire()),
                 Change::Delete | Change::Keep => Content::Tombstone,
             };
             match shared.put(&key, content, found.context(), &put).await {

@@ -5,7 +5,6 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 use jedlik_client::{Client, ClientError, Entry};
-use jedlik_protocol::Blob;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{
@@ -48,7 +47,7 @@ fn two_buckets(cluster: &Cluster, versions: &'static [u64]) {
 }
 
 fn version(with_value: bool) -> Version {
-    let content = Content::Value(Blob::from(if with_value { "tea" } else { "" }));
+    let content = Content::Value({ if with_value { "tea" } else { "" } }.into());
     Version { content, tag: 1, written_at_ms: 0, expires_at_ms: None }
 }
 

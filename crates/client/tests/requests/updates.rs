@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jedlik_client::{Change, ClientError, Sibling};
-use jedlik_protocol::Blob;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, PutAnswer, Version};
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::{Blob, Value};
 use jedlik_vclock::Content;
 
 use crate::fake::{Cluster, Reaction, carts};
 
 fn found(values: &[&str]) -> Reaction {
     let version = |value: &&str| Version {
-        content: Content::Value(Blob::from(*value)),
+        content: Content::Value((*value).into()),
         tag: 1,
         written_at_ms: 0,
         expires_at_ms: None,
@@ -73,7 +73,7 @@ fn with_milk(siblings: &[Sibling]) -> String {
 }
 
 /// Returns the content and the context of the last put.
-fn last_put(cluster: &Cluster) -> (Content<Blob>, Option<Blob>) {
+fn last_put(cluster: &Cluster) -> (Content<Value>, Option<Blob>) {
     let seen = cluster.nodes.iter().flat_map(|node| node.seen());
     let put = seen.filter_map(|request| match request {
         ClientRequest::Put(put) => Some((put.content, put.context)),

@@ -14,7 +14,7 @@ mod sloppy;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::{Blob, EncodedRecord, Record};
+use jedlik_protocol::{EncodedRecord, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use crate::ListedNode;
@@ -50,7 +50,7 @@ pub(crate) fn record(actor: u64, value: &str) -> Record {
         write_id: WriteId(u128::from(actor)),
         written_at_ms: actor,
         expires_at_ms: None,
-        content: Content::Value(Blob::from(value)),
+        content: Content::Value(value.into()),
     };
     record.put(&VectorClock::default(), ActorId(actor), write);
     record

@@ -385,7 +385,7 @@ fn the_largest_of_everything_fits_its_frame() {
     let longest = || Key::new(blob(BUCKET_LIMIT_BYTES), blob(KEY_LIMIT_BYTES)).unwrap();
     let put = ClientRequest::Put(PutRequest {
         key: longest(),
-        content: Content::Value(blob(VALUE_LIMIT_MAX_BYTES as usize)),
+        content: Content::Value(blob(VALUE_LIMIT_MAX_BYTES as usize).into()),
         context: Some(blob(CONTEXT_LIMIT_BYTES)),
         write_id: WriteId(1),
         ttl_ms: Some(1),
@@ -396,7 +396,7 @@ fn the_largest_of_everything_fits_its_frame() {
         timeout_ms: 1,
     });
     let version = |length| Version {
-        content: Content::Value(blob(length)),
+        content: Content::Value(blob(length).into()),
         tag: 1,
         written_at_ms: 1,
         expires_at_ms: Some(1),
@@ -543,7 +543,7 @@ fn a_record_with_unsorted_repeated_or_uncovered_siblings_is_refused() {
             write_id: WriteId(1),
             written_at_ms: 0,
             expires_at_ms: None,
-            content: Content::Value(Blob::from(value)),
+            content: Content::Value(value.into()),
         };
         sound.put(&VectorClock::new(), ActorId(1), write);
     }

@@ -15,7 +15,7 @@ use jedlik_vclock::Content;
 
 use super::Record;
 use crate::error::DecodeError;
-use crate::{Blob, archive};
+use crate::{Blob, Value, archive};
 
 const COUNT_BYTES: usize = 2;
 const INDEX_BYTES: usize = 2;
@@ -30,7 +30,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         let mut short = record.clone();
         for (index, _) in &repeats {
             if let Some(content) = short.content_mut(usize::from(*index)) {
-                *content = Content::Value(Blob::default());
+                *content = Content::Value(Value::default());
             }
         }
         archive::encode(&short)
@@ -81,7 +81,7 @@ fn fill(record: &mut Record, indices: &[[u8; INDEX_BYTES]]) -> Option<()> {
             Content::Value(_) | Content::Tombstone => return None,
         };
         let place = record.content_mut(index)?;
-        if *place != Content::Value(Blob::default()) {
+        if *place != Content::Value(Value::default()) {
             return None;
         }
         *place = Content::Value(value);

@@ -3,10 +3,9 @@
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use super::{EncodedRecord, Record};
-use crate::Blob;
 
 fn put(record: &mut Record, actor: u64, value: &str) {
-    let content = Content::Value(Blob::from(value));
+    let content = Content::Value(value.into());
     let write = Write { write_id: WriteId(1), written_at_ms: 1, expires_at_ms: None, content };
     record.put(&VectorClock::new(), ActorId(actor), write);
 }
@@ -44,7 +43,7 @@ fn records_with_lengths_merge_as_the_whole_ones_do() {
 
 fn attempt(actor: u64, value: &str, write_id: u128) -> Record {
     let mut record = Record::new();
-    let content = Content::Value(Blob::from(value));
+    let content = Content::Value(value.into());
     let write =
         Write { write_id: WriteId(write_id), written_at_ms: 1, expires_at_ms: None, content };
     record.put(&VectorClock::new(), ActorId(actor), write);

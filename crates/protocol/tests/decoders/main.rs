@@ -10,8 +10,8 @@ use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    ActiveLayouts, Blob, ClusterId, Context, Durability, EncodedRecord, Incarnation, Key,
-    ProtocolVersion, Quorum, Record, Stamp, Terms,
+    ActiveLayouts, Attributes, Blob, ClusterId, Context, Durability, EncodedRecord, Incarnation,
+    Key, ProtocolVersion, Quorum, Record, Stamp, Terms, Value,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::vec;
@@ -47,12 +47,16 @@ fn key() -> Key {
     Key::new("bucket", "key").expect("it is within the limits")
 }
 
+fn attributes() -> Attributes {
+    Attributes::default().with_content_type("text/plain")
+}
+
 fn put_frame(value: Blob) -> Frame {
     Frame::ClientRequest {
         id: 1,
         request: ClientRequest::Put(PutRequest {
             key: key(),
-            content: Content::Value(value),
+            content: Content::Value(Value::with_attributes(value, &attributes())),
             context: None,
             write_id: WriteId(1),
             ttl_ms: None,
@@ -67,7 +71,7 @@ fn put_frame(value: Blob) -> Frame {
 
 fn record_of(value: &[u8]) -> Record {
     let mut record = Record::new();
-    let content = Content::Value(Blob::from(value));
+    let content = Content::Value(value.into());
     let write = Write { write_id: WriteId(1), written_at_ms: 1, expires_at_ms: Some(2), content };
     record.put(&VectorClock::new(), ActorId(1), write);
     record
@@ -190,8 +194,9 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
         panic!("a put was sent");
     };
     let Content::Value(received) = &put.content else { panic!("a value was put") };
-    assert_eq!(received[..], value);
-    for part in [received, put.key.bucket(), put.key.key()] {
+    assert_eq!(received.bytes()[..], value);
+    let attributes = received.encoded_attributes();
+    for part in [received.bytes(), attributes, put.key.bucket(), put.key.key()] {
         assert!(lies_within(part, &bytes));
     }
 
@@ -207,7 +212,7 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     assert!(lies_within(record.bytes(), &bytes));
     let decoded = record.decode().unwrap();
     let Content::Value(stored) = &decoded.siblings()[0].content else { panic!("a value") };
-    assert!(lies_within(stored, &bytes));
+    assert!(lies_within(stored.bytes(), &bytes));
 }
 
 proptest! {

@@ -26,8 +26,9 @@ use jedlik_protocol::peer::{
     Vouching,
 };
 use jedlik_protocol::{
-    ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
-    Layout, LayoutId, PartitionSet, Quorum, Record, Stamp, Terms, WireLayout,
+    ActiveLayouts, Attributes, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord,
+    Incarnation, Key, Layout, LayoutId, PartitionSet, Quorum, Record, Stamp, Terms, Value,
+    WireLayout,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::{btree_map, vec};
@@ -83,11 +84,20 @@ pub(crate) fn key() -> impl Strategy<Value = Key> {
         .prop_map(|(bucket, key)| Key::new(bucket, key).expect("it is within the limits"))
 }
 
-fn content() -> impl Strategy<Value = Content<Blob>> {
-    prop_oneof![3 => blob(0).prop_map(Content::Value), 1 => Just(Content::Tombstone)]
+fn content() -> impl Strategy<Value = Content<Value>> {
+    prop_oneof![3 => value().prop_map(Content::Value), 1 => Just(Content::Tombstone)]
 }
 
-fn write() -> impl Strategy<Value = Write<Blob>> {
+fn value() -> impl Strategy<Value = Value> {
+    (blob(0), of("[a-z/]{0,9}"), vec((blob(0), blob(0)), 0..3)).prop_map(
+        |(bytes, content_type, metadata)| {
+            let attributes = Attributes { content_type, metadata, ..Attributes::default() };
+            Value::with_attributes(bytes, &attributes)
+        },
+    )
+}
+
+fn write() -> impl Strategy<Value = Write<Value>> {
     (any::<u128>(), any::<u64>(), of(any::<u64>()), content()).prop_map(
         |(write_id, written_at_ms, expires_at_ms, content)| Write {
             write_id: WriteId(write_id),

@@ -7,15 +7,15 @@ use alloc::vec::Vec;
 use jedlik_coordinator::{Needs, Shortfall, Tally};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::error::ErrorCode;
-use jedlik_protocol::{Blob, Record};
+use jedlik_protocol::{Record, Value};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::vec;
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
 use super::{part_within, shortfall};
 
-fn write(write_id: u128, length: usize) -> Write<Blob> {
-    let content = Content::Value(Blob::from(alloc::vec![7; length]));
+fn write(write_id: u128, length: usize) -> Write<Value> {
+    let content = Content::Value(alloc::vec![7; length].into());
     Write { write_id: WriteId(write_id), written_at_ms: 1, expires_at_ms: None, content }
 }
 

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition, Position};
-use jedlik_protocol::{Blob, Key, PlacedKey, Quorum};
+use jedlik_protocol::{Key, PlacedKey, Quorum, Value};
 use jedlik_storage_port::Hint;
 use jedlik_vclock::{Dot, WriteId};
 use proptest::collection::vec as vec_of;
@@ -18,8 +18,8 @@ const OTHER: ActorId = ActorId(5);
 const FRESH: ActorId = ActorId(900);
 const NOW: Now = Now::new(0, 1_000_000);
 
-fn value(length: usize) -> Content<Blob> {
-    Content::Value(Blob::from(vec![b'v'; length]))
+fn value(length: usize) -> Content<Value> {
+    Content::Value(vec![b'v'; length].into())
 }
 
 fn put(write_id: u128) -> PutRequest {
@@ -526,7 +526,7 @@ enum Seen {
 
 #[derive(Debug, Clone)]
 struct Step {
-    content: Content<Blob>,
+    content: Content<Value>,
     seen: Seen,
     /// Entries of the context that this node has never met.
     unmet: u64,

@@ -60,7 +60,7 @@ impl WaitingPut {
     /// Returns the bytes that the put holds while it waits: its value and its context.
     pub(super) fn bytes(&self) -> usize {
         let value_bytes = match &self.request.content {
-            Content::Value(value) => value.len(),
+            Content::Value(value) => value.size(),
             Content::Tombstone => 0,
         };
         value_bytes + self.request.context.as_ref().map_or(0, |context| context.len())

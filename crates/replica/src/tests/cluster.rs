@@ -17,7 +17,7 @@ use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Sp
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
     ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
-    Layout, LayoutId, Now, PartitionSet, PlacedKey, Quorum, StoredRecord, Terms, WireLayout,
+    Layout, LayoutId, Now, PartitionSet, PlacedKey, Quorum, StoredRecord, Terms, Value, WireLayout,
 };
 use jedlik_storage_port::{
     Hint, HintPage, HintTotals, Holding, RangePage, RangeRequest, RecordMeta,
@@ -860,7 +860,7 @@ pub(super) fn blind(name: &str, value: &str) -> PutRequest {
     let write_id = value.bytes().fold(7, |id: u128, byte| id.wrapping_mul(257) + u128::from(byte));
     PutRequest {
         key: key(name),
-        content: Content::Value(Blob::from(value)),
+        content: Content::Value(value.into()),
         context: None,
         write_id: WriteId(write_id),
         ttl_ms: None,
@@ -877,8 +877,8 @@ pub(super) fn after(name: &str, value: &str, context: &Blob) -> PutRequest {
 }
 
 pub(super) fn values(answer: &GetAnswer) -> Vec<alloc::string::String> {
-    let text = |content: &Content<Blob>| match content {
-        Content::Value(value) => alloc::string::String::from_utf8_lossy(value).into_owned(),
+    let text = |content: &Content<Value>| match content {
+        Content::Value(value) => alloc::string::String::from_utf8_lossy(value.bytes()).into_owned(),
         Content::Tombstone => "(deleted)".into(),
     };
     let mut values: Vec<_> = answer.versions.iter().map(|v| text(&v.content)).collect();

@@ -10,7 +10,7 @@ use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
-use jedlik_protocol::{Blob, EncodedRecord, LayoutId, Quorum};
+use jedlik_protocol::{EncodedRecord, LayoutId, Quorum};
 use jedlik_vclock::{ActorId, Content, Write, WriteId};
 
 use super::cluster::{Cluster, LIFE_US, after, blind, terms};
@@ -181,7 +181,7 @@ fn what_comes_to_a_surplus_copy_between_its_comparison_and_its_removal_is_not_lo
             let Some((key, held)) = last.last() else { continue };
             let mut newer = held.record.decode().expect("a record");
             let (write_id, written_at_ms, expires_at_ms) = (WriteId(round.into()), 5, None);
-            let content = Content::Value(Blob::from("late"));
+            let content = Content::Value("late".into());
             let write = Write { write_id, written_at_ms, expires_at_ms, content };
             newer.put(&newer.clock().clone(), ActorId(1_000 + round), write);
             cluster.merge_at(node, &key, EncodedRecord::encode(&newer));

@@ -4,11 +4,11 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::Quorum;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
 
 use super::cluster::{Cluster, after, blind};
@@ -162,7 +162,7 @@ fn puts_that_find_their_key_s_line_full_are_refused_before_anything_is_done_and_
     let mut cluster = Cluster::new(3, &[("carts", props)]);
     let [first, second, _] = owners(&cluster);
     let mebibyte = |number: u8| PutRequest {
-        content: Content::Value(Blob::from(alloc::vec![number; 1 << 20])),
+        content: Content::Value(alloc::vec![number; 1 << 20].into()),
         ..blind(KEY, &format!("{number}"))
     };
     // The first is under way, eight wait.
@@ -224,7 +224,7 @@ fn a_large_record_reaches_all_replicas_before_the_next_is_sent_or_is_given_a_mom
     let [first, _, third] = owners(&cluster);
     cluster.mute.insert(third);
     let large = |byte: u8| PutRequest {
-        content: Content::Value(Blob::from(alloc::vec![byte; 300 << 10])),
+        content: Content::Value(alloc::vec![byte; 300 << 10].into()),
         ..blind(KEY, &format!("{byte}"))
     };
     let replies = ask_all(&mut cluster, [(first, large(1))]);

@@ -49,7 +49,7 @@ fn scan_of(
 fn found(answer: &ScanAnswer) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let item = |item: &jedlik_protocol::client::ScanItem| match &item.versions[0].content {
-        Content::Value(value) => (text(&item.key), text(value)),
+        Content::Value(value) => (text(&item.key), text(value.bytes())),
         Content::Tombstone => panic!("a scan lists what is live"),
     };
     answer.items.iter().map(item).collect()

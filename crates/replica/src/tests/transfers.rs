@@ -11,7 +11,7 @@ use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Blob, EncodedRecord, Key, Quorum, Record, StoredRecord};
+use jedlik_protocol::{EncodedRecord, Key, Quorum, Record, StoredRecord};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use super::cluster::{Cluster, after, blind, from_one, get_request, key};
@@ -367,7 +367,7 @@ fn of_a_range_the_owners_are_sent_what_they_have_not_seen_and_nothing_else() {
         let held = cluster.held(N4, name).map(|record| record.decode().expect("a record"));
         let mut record: Record = held.unwrap_or_default();
         let context = if replaces { record.clock().clone() } else { VectorClock::new() };
-        let content = Content::Value(Blob::from("late"));
+        let content = Content::Value("late".into());
         let (write_id, written_at_ms, expires_at_ms) = (WriteId(99), 1, None);
         let write = Write { write_id, written_at_ms, expires_at_ms, content };
         record.put(&context, ActorId(99), write);

@@ -13,7 +13,7 @@ use jedlik_protocol::client::{
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::{Blob, Key, LayoutVersion, Quorum};
+use jedlik_protocol::{Blob, Key, LayoutVersion, Quorum, Value};
 use jedlik_vclock::{Content, WriteId};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -80,7 +80,7 @@ impl Caller {
     ) -> Result<PutAnswer, Failure> {
         let put = PutRequest {
             key: key.clone(),
-            content: Content::Value(Blob::from(value)),
+            content: Content::Value(value.into()),
             context,
             write_id: WriteId(u128::from(getrandom::u64().unwrap())),
             ttl_ms: None,
@@ -108,8 +108,8 @@ impl Caller {
 
 /// Returns the values of an answer, sorted.
 pub(crate) fn values(answer: &GetAnswer) -> Vec<String> {
-    let text = |content: &Content<Blob>| match content {
-        Content::Value(value) => String::from_utf8(value.to_vec()).unwrap(),
+    let text = |content: &Content<Value>| match content {
+        Content::Value(value) => String::from_utf8(value.bytes().to_vec()).unwrap(),
         Content::Tombstone => "deleted".to_owned(),
     };
     let mut values: Vec<String> =

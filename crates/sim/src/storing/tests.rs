@@ -1,6 +1,6 @@
 //! Cases that the check on dead records accepts, and cases that it does not.
 
-use jedlik_protocol::{Blob, Durability, EncodedRecord, Record, StoredRecord};
+use jedlik_protocol::{Durability, EncodedRecord, Record, StoredRecord};
 use jedlik_replica::Revision;
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
@@ -22,7 +22,7 @@ fn with_a_value_on(node: u8) -> (World, Record) {
         content,
     };
     let mut record = Record::new();
-    record.put(&VectorClock::new(), ActorId(7), write(Content::Value(Blob::from("v")), 1));
+    record.put(&VectorClock::new(), ActorId(7), write(Content::Value("v".into()), 1));
     let stored = StoredRecord { local: None, record: EncodedRecord::encode(&record) };
     let (key, mut chance) = (world.placed(0), Chance::new(1, Concern::Disk));
     let disk = &mut world.nodes[usize::from(node)].disk;

@@ -5,9 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, PartitionCount};
-use jedlik_protocol::{
-    Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record, StoredRecord,
-};
+use jedlik_protocol::{ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record, StoredRecord};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use jedlik_storage_port::{Hint, HintMark, HintPage, HintTotals};
@@ -22,7 +20,7 @@ pub(crate) fn placed(number: u32) -> PlacedKey {
 /// Returns the record of a key after so many writes to it.
 pub(crate) fn record(version: u64, value_bytes: usize) -> EncodedRecord {
     let mut record = Record::new();
-    let content = Content::Value(Blob::from(alloc::vec![7_u8; value_bytes]));
+    let content = Content::Value(alloc::vec![7_u8; value_bytes].into());
     let write = Write {
         write_id: WriteId(u128::from(version)),
         written_at_ms: version,

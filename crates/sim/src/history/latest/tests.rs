@@ -1,6 +1,6 @@
 //! Of two acknowledged writes the later one stays.
 
-use jedlik_protocol::{Blob, ClusterId, Context, Key, Record};
+use jedlik_protocol::{ClusterId, Context, Key, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write};
 
 use crate::Promise;
@@ -22,7 +22,7 @@ fn record_of(write: usize, actor: u64, at_ms: u64) -> Record {
     let mut record = Record::new();
     let new = Write {
         write_id: write_id(write),
-        content: Content::Value(Blob::from("tea")),
+        content: Content::Value("tea".into()),
         written_at_ms: at_ms,
         expires_at_ms: None,
     };
@@ -100,7 +100,7 @@ fn what_was_replaced_before_it_was_sent_lives_on_in_the_version_that_replaced_it
         assert_eq!(history.begin(false, Seen::default(), None), write);
         let new = Write {
             write_id: write_id(write),
-            content: Content::Value(Blob::from("tea")),
+            content: Content::Value("tea".into()),
             written_at_ms: 10 + write as u64,
             expires_at_ms: None,
         };
@@ -116,7 +116,7 @@ fn what_was_replaced_before_it_was_sent_lives_on_in_the_version_that_replaced_it
     let mut attempt = Record::new();
     let again = Write {
         write_id: write_id(unsent),
-        content: Content::Value(Blob::from("tea")),
+        content: Content::Value("tea".into()),
         written_at_ms: 20,
         expires_at_ms: None,
     };
