@@ -46,6 +46,16 @@ pub enum NodeError {
         /// Reason that the system gave.
         why: String,
     },
+    /// Door that can't be opened. Choose another address, or stop what uses it.
+    #[error("{option} = {place:?} can't be listened at: {source}")]
+    Door {
+        /// Name of the option that holds the place.
+        option: &'static str,
+        /// Place as it was configured.
+        place: String,
+        /// Error that the system returned.
+        source: io::Error,
+    },
     /// System that gave no random numbers.
     #[error("the system gives no random numbers: {message}")]
     Entropy {

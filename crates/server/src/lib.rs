@@ -11,6 +11,7 @@ mod database;
 #[path = "no_database.rs"]
 mod database;
 mod disputes;
+mod doors;
 mod error;
 mod fatal;
 mod inbox;

@@ -220,7 +220,7 @@ impl MembershipTask {
 
     fn serve_admin(&mut self, now: Now, origin: Origin, request: &AdminRequest) {
         if self.saving.saver.fails() && any_node_can_change(request) {
-            return self.answer(&origin, ClientResponse::Failed(left_to_others()));
+            return self.answer(origin, ClientResponse::Failed(left_to_others()));
         }
         let answer = self.machine.handle_admin(now, request);
         self.carry_out();
@@ -228,10 +228,10 @@ impl MembershipTask {
         let response = answer.map_or_else(ClientResponse::Failed, ClientResponse::Admin);
         let state = self.saving.handed;
         if !changed || self.saving.saver.saved() >= state {
-            return self.answer(&origin, response);
+            return self.answer(origin, response);
         }
         if self.saving.waiting.len() >= WAITING_MAX {
-            return self.answer(&origin, ClientResponse::Failed(unsaved()));
+            return self.answer(origin, ClientResponse::Failed(unsaved()));
         }
         let until_us = now.mono_us + SAVE_LIMIT_US;
         self.saving.waiting.push_back(Waiting { state, until_us, origin, response });
@@ -248,11 +248,11 @@ impl MembershipTask {
             let is_saved = waiting.state <= saved;
             let unsaved = || ClientResponse::Failed(unsaved());
             let response = if is_saved { waiting.response } else { unsaved() };
-            self.answer(&waiting.origin, response);
+            self.answer(waiting.origin, response);
         }
     }
 
-    fn answer(&self, origin: &Origin, response: ClientResponse) {
+    fn answer(&self, origin: Origin, response: ClientResponse) {
         origin.answer_client(self.machine.view().layout_version(), response);
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::config::{Config, Engine};
+use crate::doors::Doors;
 use crate::error::NodeError;
 use crate::membership_task::Event;
 use crate::peers::Peers;
@@ -40,6 +41,7 @@ pub struct Node {
     pub(crate) router: Arc<Router>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) endpoint: Endpoint,
+    pub(crate) doors: Doors,
     pub(crate) shards: Vec<RunningShard>,
     pub(crate) ticks: Ticks,
     pub(crate) membership: mpsc::Sender<Event>,
@@ -128,6 +130,13 @@ impl Node {
         self.endpoint.local_addr()
     }
 
+    /// Returns the address at which the node listens for HTTP, with the port that the system chose; `None` if it
+    /// doesn't.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.doors.http()
+    }
+
     /// Makes new connections use `credentials`, which must be of the same identity. Open connections keep what they
     /// were made with.
     pub(crate) fn renew(&self, credentials: &Credentials) -> Result<(), NetError> {
@@ -169,11 +178,12 @@ impl Node {
         error
     }
 
-    async fn close(self, is_refused: bool) -> Result<(), NodeError> {
+    async fn close(mut self, is_refused: bool) -> Result<(), NodeError> {
         self.router.stop();
         self.upkeep.iter().for_each(JoinHandle::abort);
         self.leave().await;
-        self.drain().await;
+        let doors = std::mem::take(&mut self.doors);
+        tokio::join!(self.drain(), doors.close());
         self.router.enter(Phase::Stopped);
         let Self { engine, peers, endpoint, shards, ticks, membership, membership_task, .. } = self;
         let ended = close_shards(shards).await;

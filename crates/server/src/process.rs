@@ -111,8 +111,9 @@ fn runtime() -> std::io::Result<Runtime> {
 /// Prints one line for the starter of the process, who waits for the node to serve.
 fn announce(node: &Node) {
     let (id, name, address) = (node.id(), node.name(), node.address());
-    logging::announce(&format!("ready node={id} name={name} address={address}"));
-    info!(node = %id, name, %address, "ready");
+    let http = node.http_address().map(|http| format!(" http={http}")).unwrap_or_default();
+    logging::announce(&format!("ready node={id} name={name} address={address}{http}"));
+    info!(node = %id, name, %address, http = http.trim_start(), "ready");
 }
 
 /// Signals that stop the node. Those that would end it uncleanly are ignored; the standard library ignores SIGPIPE

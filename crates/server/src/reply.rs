@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jedlik_net::limits::{CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES};
-use jedlik_net::{Connection, SendError};
+use jedlik_net::{Connection, Role, SendError};
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -16,48 +16,82 @@ use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{LayoutVersion, Stamp};
 use tracing::debug;
 
+use crate::doors::{DOORS, DoorCall};
 use crate::pool::Share;
 use crate::weight;
 
-/// Origin of a request: its connection, and its id there.
-#[derive(Clone)]
-pub(crate) struct Origin {
-    pub(crate) connection: Connection,
-    pub(crate) id: u64,
+/// Origin of a request, and the way of its answer.
+pub(crate) enum Origin {
+    /// The request came as a frame with that id.
+    Connection { connection: Connection, id: u64 },
+    /// The request came by a door.
+    Door(DoorCall),
 }
 
 impl Origin {
-    /// Answers a client or an admin.
-    pub(crate) fn answer_client(&self, layout: LayoutVersion, response: ClientResponse) {
-        let frame = |response| Frame::ClientResponse { id: self.id, layout, response };
-        let of_data = matches!(response, ClientResponse::Got(_) | ClientResponse::Scanned(_));
-        // An answer that would find no room is not even encoded.
-        let length = if of_data { weight::of_client_response(&response) } else { 0 };
-        if length > SMALL_FRAME_BYTES && !self.connection.has_room(length) {
-            return self.noted(self.connection.send(frame(ClientResponse::Failed(untaken()))));
+    /// Returns the role of who asks.
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Connection { connection, .. } => connection.peer().role,
+            Self::Door(call) => call.role(),
         }
-        let failure = match self.connection.send(frame(response)) {
-            Err(SendError::TooLong { length, limit }) => too_long(length, limit),
-            Err(SendError::Full { .. }) if of_data => untaken(),
-            sent => return self.noted(sent),
+    }
+
+    /// Whether the origin has this id, on the connection with that number.
+    fn is(&self, asked_on: u64, asked: u64) -> bool {
+        match self {
+            Self::Connection { connection, id } => *id == asked && connection.id() == asked_on,
+            Self::Door(call) => asked_on == DOORS && call.id() == asked,
+        }
+    }
+
+    /// Whether there is room for an answer of this size on its way.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        match self {
+            Self::Connection { connection, .. } => connection.has_room(bytes),
+            Self::Door(call) => call.has_room(bytes),
+        }
+    }
+
+    /// Answers a client or an admin.
+    pub(crate) fn answer_client(self, layout: LayoutVersion, response: ClientResponse) {
+        let of_data = matches!(response, ClientResponse::Got(_) | ClientResponse::Scanned(_));
+        let length = if of_data { weight::of_client_response(&response) } else { 0 };
+        let (connection, id) = match self {
+            Self::Door(call) => return call.answer(length, response),
+            Self::Connection { connection, id } => (connection, id),
         };
-        self.noted(self.connection.send(frame(ClientResponse::Failed(failure))));
+        let frame = |response| Frame::ClientResponse { id, layout, response };
+        let refuse = |failure| connection.send(frame(ClientResponse::Failed(failure)));
+        // An answer that would find no room is not even encoded.
+        let sent = if length > SMALL_FRAME_BYTES && !connection.has_room(length) {
+            refuse(untaken())
+        } else {
+            match connection.send(frame(response)) {
+                Err(SendError::TooLong { length, limit }) => refuse(too_long(length, limit)),
+                Err(SendError::Full { .. }) if of_data => refuse(untaken()),
+                sent => sent,
+            }
+        };
+        noted(&connection, sent);
     }
 
     /// Answers a peer, and tells it which process of this node answers.
-    pub(crate) fn answer_peer(&self, stamp: Stamp, response: PeerResponse) {
-        let frame = |response| Frame::PeerResponse { id: self.id, stamp, response };
-        if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
+    pub(crate) fn answer_peer(self, stamp: Stamp, response: PeerResponse) {
+        // No peer asks by a door.
+        let Self::Connection { connection, id } = self else { return };
+        let frame = |response| Frame::PeerResponse { id, stamp, response };
+        if let Err(SendError::TooLong { length, limit }) = connection.send(frame(response)) {
             let failure = too_long(length, limit);
-            self.noted(self.connection.send(frame(PeerResponse::Refused(failure))));
+            noted(&connection, connection.send(frame(PeerResponse::Refused(failure))));
         }
     }
+}
 
-    /// Logs an answer that could not be sent, which is dropped: the asker runs into its own timeout.
-    fn noted(&self, sent: Result<(), SendError>) {
-        if let Err(error) = sent {
-            debug!(to = %self.connection.peer(), %error, "an answer was dropped");
-        }
+/// Logs an answer that could not be sent, which is dropped: the asker runs into its own timeout.
+fn noted(connection: &Connection, sent: Result<(), SendError>) {
+    if let Err(error) = sent {
+        debug!(to = %connection.peer(), %error, "an answer was dropped");
     }
 }
 
@@ -93,7 +127,7 @@ pub(crate) enum Asked {
 
 impl Origin {
     /// Refuses the request in the way of its kind.
-    pub(crate) fn refuse(&self, asked: Asked, layout: LayoutVersion, failure: Failure) {
+    pub(crate) fn refuse(self, asked: Asked, layout: LayoutVersion, failure: Failure) {
         match asked {
             Asked::ByClient => self.answer_client(layout, ClientResponse::Failed(failure)),
             Asked::ByPeer => self.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure)),
@@ -139,11 +173,8 @@ impl Replies {
     /// Takes out the request that a connection's client no longer waits for, and returns its number; `None` if there is
     /// none.
     pub(crate) fn withdraw(&mut self, connection: u64, id: u64) -> Option<u64> {
-        let asked_so = |open: &Open| {
-            open.origin.id == id
-                && open.origin.connection.id() == connection
-                && open.asked == Asked::ByClient
-        };
+        let asked_so =
+            |open: &Open| open.asked == Asked::ByClient && open.origin.is(connection, id);
         let (reply, _) = self.origins.iter().find(|(_, open)| asked_so(open))?;
         let reply = *reply;
         self.take(reply).map(|_| reply)

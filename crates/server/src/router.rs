@@ -108,7 +108,8 @@ impl Router {
         self.enter(if serves { Phase::Stopping } else { Phase::Stopped });
     }
 
-    fn phase(&self) -> Phase {
+    /// Returns the node's present phase.
+    pub(crate) fn phase(&self) -> Phase {
         PHASES[usize::from(self.phase.load(Ordering::Acquire))]
     }
 
@@ -120,12 +121,12 @@ impl Router {
         let Some(frame) = admitted else { return };
         match frame {
             Frame::ClientRequest { id, request } => {
-                let origin = Origin { connection: connection.clone(), id };
+                let origin = Origin::Connection { connection: connection.clone(), id };
                 self.route_client(view, origin, request);
             }
             Frame::PeerRequest { id, terms, request } => {
                 let Some(from) = connection.peer().node else { return };
-                let origin = Origin { connection: connection.clone(), id };
+                let origin = Origin::Connection { connection: connection.clone(), id };
                 self.route_peer(view, from, origin, terms, request);
             }
             Frame::PeerResponse { id, stamp, response } => {
@@ -142,26 +143,22 @@ impl Router {
                 let event = Event::Gossip { caller: connection.clone(), from, gossip };
                 self.count_overload(self.membership.try_send(event).is_err());
             }
-            Frame::Withdraw { id } => {
-                for shard in &self.shards {
-                    // Where this finds no room, the request is done for nobody.
-                    let _full = shard.offer(Mail::Withdrawn { connection: connection.id(), id });
-                }
-            }
+            Frame::Withdraw { id } => self.withdraw(connection.id(), id),
             // No client asks through a node's own endpoint.
             Frame::ClientResponse { .. } | Frame::Coming { .. } => {}
         }
     }
 
-    fn route_client(&self, view: &View, origin: Origin, request: ClientRequest) {
+    /// Routes a client's request, whichever way it came.
+    pub(crate) fn route_client(&self, view: &View, origin: Origin, request: ClientRequest) {
         let layout = view.layout_version();
-        let refuse = |origin: &Origin, failure| {
+        let refuse = |origin: Origin, failure| {
             origin.answer_client(layout, ClientResponse::Failed(failure));
         };
         let of_data = !matches!(request, ClientRequest::Admin(_) | ClientRequest::Topology);
         if let Err(failure) = self.takes_clients(of_data).and_then(|()| coordinates(view, &request))
         {
-            return refuse(&origin, failure);
+            return refuse(origin, failure);
         }
         match request {
             ClientRequest::Topology => {
@@ -179,16 +176,34 @@ impl Router {
                         shard.offer(Mail::Client { origin, request })
                     {
                         self.count_overload(true);
-                        refuse(&origin, shard.refusal());
+                        refuse(origin, shard.refusal());
                     }
                 }
-                Err(failure) => refuse(&origin, failure),
+                Err(failure) => refuse(origin, failure),
             },
         }
     }
 
+    /// Tells the shards that nobody waits for the answer to a request any more.
+    pub(crate) fn withdraw(&self, connection: u64, id: u64) {
+        for shard in &self.shards {
+            // Where this finds no room, the request is done for nobody.
+            let _full = shard.offer(Mail::Withdrawn { connection, id });
+        }
+    }
+
+    /// Returns what the node knows of the cluster now.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Whether an admin wants the node to take nothing new from clients.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Acquire)
+    }
+
     fn route_admin(&self, origin: Origin, layout: LayoutVersion, request: AdminRequest) {
-        let role = origin.connection.peer().role;
+        let role = origin.role();
         if changes_state(&request) && role != Role::Admin {
             let message =
                 format!("a certificate of role {role} may not change the cluster; use an admin's");
@@ -261,24 +276,24 @@ impl Router {
         terms: Terms,
         request: PeerRequest,
     ) {
-        let refuse = |origin: &Origin, failure| {
+        let refuse = |origin: Origin, failure| {
             origin.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure));
         };
         let new = matches!(request, PeerRequest::Forward(_));
         if let Err(failure) =
             self.takes_peers(new).and_then(|()| answers_for_itself(view, &request))
         {
-            return refuse(&origin, failure);
+            return refuse(origin, failure);
         }
         match self.shard_of_peer(view, &request) {
             Ok(shard) => {
                 let mail = Mail::Peer { from, origin, terms, request };
                 if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
                     self.count_overload(true);
-                    refuse(&origin, shard.refusal());
+                    refuse(origin, shard.refusal());
                 }
             }
-            Err(failure) => refuse(&origin, failure),
+            Err(failure) => refuse(origin, failure),
         }
     }
 

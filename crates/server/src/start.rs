@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 
 use crate::clock::{AgreedClock, Clock};
 use crate::config::{Config, Place};
+use crate::doors::Doors;
 use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
@@ -52,8 +53,15 @@ pub(crate) async fn node(config: &Config, empty: EmptyDirectory) -> Result<Node,
     let me = Me::of(config, credentials.identity())?;
     let places = Places::look_up(config).await?;
     let Stores { dir, shards } = open_stores(config, &me).await?;
-    match Prepared::new(config, &places, &me, &credentials, (&dir, &shards)) {
-        Ok(prepared) => prepared.run(config, places.seeds, me, (dir, empty), shards).await,
+    let prepared = async {
+        let prepared = Prepared::new(config, &places, &me, &credentials, (&dir, &shards))?;
+        let doors = Doors::open(&config.doors, &prepared.router).await?;
+        Ok((prepared, doors))
+    };
+    match prepared.await {
+        Ok((prepared, doors)) => {
+            prepared.run(config, (places.seeds, doors), me, (dir, empty), shards).await
+        }
         Err(error) => {
             drop(shards);
             stores::give_up(dir);
@@ -102,7 +110,7 @@ impl Prepared {
     async fn run(
         self,
         config: &Config,
-        seeds: Seeds,
+        (seeds, doors): (Seeds, Doors),
         me: Me,
         (mut dir, empty): (DataDir, EmptyDirectory),
         mut shards: Vec<OpenShard>,
@@ -157,6 +165,7 @@ impl Prepared {
             router,
             peers,
             endpoint,
+            doors,
             shards,
             ticks,
             membership,

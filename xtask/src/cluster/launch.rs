@@ -128,11 +128,15 @@ fn config(node: &Node, all: &[Node], engine: Engine) -> String {
          ca = \"tls/ca.pem\"\n\
          cert = \"tls/cert.pem\"\n\
          key = \"tls/key.pem\"\n\
+         \n\
+         [http]\n\
+         listen = \"{}\"\n\
          {database}",
         node.address,
         seeds.join(", "),
         node.name,
         engine.name(),
+        node.address,
     )
 }
 

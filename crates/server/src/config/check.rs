@@ -65,7 +65,7 @@ impl Check {
             text(setting)?.parse().ok().and_then(PartitionCount::new)
         });
         let n = self.number("n", 1..=u64::from(N_MAX));
-        let (tls, log) = (self.tls(), self.log());
+        let (tls, doors, log) = (self.tls(), self.doors(), self.log());
         let (storage, limits) = (self.storage(), self.limits());
         let background = self.background();
         Some(Config {
@@ -80,6 +80,7 @@ impl Check {
             partitions: partitions?,
             n: n? as u8,
             tls: tls?,
+            doors: doors?,
             log: log?,
             storage: storage?,
             limits: limits?,

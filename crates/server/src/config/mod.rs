@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] that exists can be started with, as far as can be told without starting.
 
 mod check;
+mod doors;
 mod error;
 mod file;
 mod mysql;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use jedlik_hashing::PartitionCount;
 
+pub use doors::Doors;
 pub use error::{InvalidConfig, Mistake};
 pub use mysql::{Mysql, MysqlPlace};
 pub use option::{ConfigOption, OPTIONS};
@@ -168,6 +170,8 @@ pub struct Config {
     pub n: u8,
     /// Files of the node's credentials.
     pub tls: Tls,
+    /// Places of the doors for programs that don't speak Jedlik's own protocol.
+    pub doors: Doors,
     /// Format and filter of the log.
     pub log: Log,
     /// Limits on the storage's memory and files.

@@ -33,7 +33,8 @@ impl ConfigOption {
 }
 
 /// Names of the tables in the configuration file.
-pub(super) const SECTIONS: [&str; 6] = ["tls", "mysql", "log", "storage", "limits", "background"];
+pub(super) const SECTIONS: [&str; 7] =
+    ["tls", "http", "mysql", "log", "storage", "limits", "background"];
 
 /// Prefix of the names of all environment variables that set options.
 pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
@@ -48,7 +49,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 39] = [
+pub const OPTIONS: [ConfigOption; 40] = [
     option(
         "data_dir",
         None,
@@ -110,6 +111,12 @@ pub const OPTIONS: [ConfigOption; 39] = [
     option("tls.ca", None, CERTIFICATE_FILE, "The certificate of the cluster's authority"),
     option("tls.cert", None, CERTIFICATE_FILE, "This node's certificate"),
     option("tls.key", None, "a PEM file with a private key", "The private key of tls.cert"),
+    option(
+        "http.listen",
+        None,
+        "an address of this machine with a port, such as 127.0.0.1:8098",
+        "Where programs reach this node over HTTP; port 0 takes any free one, and without it there is no HTTP",
+    ),
     option(
         "mysql.socket",
         None,

@@ -21,7 +21,7 @@ impl ShardDriver {
         request: &ClientRequest,
     ) -> Result<(), Failure> {
         let reads = matches!(request, ClientRequest::Get(_) | ClientRequest::Scan(_));
-        if reads && !origin.connection.has_room(SMALL_FRAME_BYTES + 1) {
+        if reads && !origin.has_room(SMALL_FRAME_BYTES + 1) {
             self.refusals += 1;
             return Err(untaken());
         }

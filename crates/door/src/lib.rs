@@ -1,0 +1,62 @@
+//! What a door of a node knows of it: one client's request in, one answer out.
+//!
+//! A door is a way in for programs that don't speak Jedlik's own protocol, such as HTTP. It knows nothing of shards,
+//! peers or QUIC: whatever it is asked, it turns into requests of [`jedlik_protocol::client`] and hands them to a
+//! [`Node`]. So deadlines, backpressure, rights and errors mean the same at every door.
+//!
+//! Invariant: a request is answered exactly once, or withdrawn by dropping its future.
+
+mod caller;
+pub mod listing;
+pub mod requests;
+mod room;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+
+pub use caller::{Caller, Rights};
+pub use listing::unexpected;
+pub use room::{Held, Room};
+
+/// Node behind a door.
+pub trait Node: Send + Sync + 'static {
+    /// Carries out a request. It is coordinated here, or passed on to an owner of its key, as any client's is. Dropping
+    /// the future withdraws the request, which may take effect all the same.
+    fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering;
+
+    /// Tells how far the node is with serving.
+    fn phase(&self) -> Phase;
+}
+
+/// Future of an answer.
+pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Answer to a request, with the room that it takes until it has been passed on.
+#[derive(Debug)]
+pub struct Answer {
+    /// The node's answer.
+    pub response: ClientResponse,
+    /// Room that the answer takes; to be dropped once the answer has left.
+    pub held: Held,
+}
+
+impl From<ClientResponse> for Answer {
+    fn from(response: ClientResponse) -> Self {
+        Self { response, held: Held::default() }
+    }
+}
+
+/// Phase of a node's life, as far as a door has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The node does not take requests yet.
+    Starting,
+    /// The node takes requests.
+    Serving,
+    /// The node takes no requests for data, because an admin wants it so.
+    Drained,
+    /// The node takes no new requests.
+    Stopping,
+}

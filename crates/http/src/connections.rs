@@ -1,0 +1,169 @@
+//! Connections of the door, and which of them gives way to a new one.
+//!
+//! Invariant: there are never more than the limit, and a connection with a request under way is closed for no other.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// Connections of a door; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    limit: usize,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    connections: BTreeMap<u64, Arc<Activity>>,
+}
+
+/// What one connection is at.
+#[derive(Debug)]
+struct Activity {
+    under_way: AtomicUsize,
+    idle_since: Mutex<Instant>,
+    gives_way: Notify,
+}
+
+/// Place of one connection; dropping it makes room for another.
+#[derive(Debug)]
+pub(crate) struct Place {
+    number: u64,
+    activity: Arc<Activity>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// Mark that a request is under way on a connection.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Activity>);
+
+impl Connections {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, open: Arc::default() }
+    }
+
+    /// Takes a place for a new connection, if need be that of the connection that has been idle for longest. `None` if
+    /// all are at work.
+    pub(crate) fn enter(&self) -> Option<Place> {
+        let mut open = lock(&self.open);
+        if open.connections.len() >= self.limit {
+            let number = open.idle_for_longest()?;
+            let gone = open.connections.remove(&number)?;
+            gone.gives_way.notify_one();
+        }
+        let number = open.next;
+        open.next += 1;
+        let activity = Arc::new(Activity {
+            under_way: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+            gives_way: Notify::new(),
+        });
+        open.connections.insert(number, Arc::clone(&activity));
+        Some(Place { number, activity, open: Arc::clone(&self.open) })
+    }
+
+    /// Returns the number of connections.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.open).connections.len()
+    }
+}
+
+impl Open {
+    fn idle_for_longest(&self) -> Option<u64> {
+        let idle = self
+            .connections
+            .iter()
+            .filter_map(|(number, activity)| Some((activity.idle_since()?, *number)));
+        idle.min().map(|(_, number)| number)
+    }
+}
+
+impl Activity {
+    /// Returns since when no request has been under way; `None` if one is.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.under_way.load(Ordering::Acquire) == 0).then(|| *lock(&self.idle_since))
+    }
+}
+
+impl Place {
+    /// Marks a request as under way until the mark is dropped.
+    pub(crate) fn begin(&self) -> UnderWay {
+        self.activity.under_way.fetch_add(1, Ordering::AcqRel);
+        UnderWay(Arc::clone(&self.activity))
+    }
+
+    /// Waits until the connection is to be closed: it has been idle for so long, or gives way to another.
+    pub(crate) async fn is_over(&self, idle_limit: Duration) {
+        loop {
+            let idle = self.activity.idle_since().map(|since| since.elapsed());
+            let left = match idle {
+                Some(idle) if idle >= idle_limit => return,
+                Some(idle) => idle_limit - idle,
+                None => idle_limit,
+            };
+            tokio::select! {
+                () = self.activity.gives_way.notified() => return,
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.open).connections.remove(&self.number);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *lock(&self.0.idle_since) = Instant::now();
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+// Nothing panics with a lock held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Connections;
+
+    #[tokio::test]
+    async fn the_connection_that_has_been_idle_for_longest_gives_way() {
+        let connections = Connections::new(3);
+        let [first, second, third] = [(); 3].map(|()| connections.enter().unwrap());
+        let working = first.begin();
+        drop(third.begin());
+        let fourth = connections.enter().unwrap();
+        // The first is at work, and the third was a moment ago.
+        second.is_over(Duration::MAX).await;
+        assert_eq!(connections.count(), 3);
+        let all_work = [third.begin(), fourth.begin()];
+        assert!(connections.enter().is_none(), "nobody at work gives way");
+        drop((working, all_work));
+        assert!(connections.enter().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_once_its_connection_ends() {
+        let connections = Connections::new(1);
+        let place = connections.enter().unwrap();
+        let working = place.begin();
+        assert!(connections.enter().is_none());
+        drop((working, place));
+        assert_eq!(connections.count(), 0);
+        let place = connections.enter().unwrap();
+        place.is_over(Duration::ZERO).await;
+    }
+}

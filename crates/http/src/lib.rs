@@ -1,0 +1,22 @@
+//! HTTP door of a node: a server with limits on everything that a client can make long, large or many, and the
+//! interfaces that it offers.
+//!
+//! [`Door`] listens and serves; `routes` says which path belongs to which interface: `/v1` is Jedlik's own, described by
+//! an OpenAPI document, and `/healthz` and `/readyz` tell what watches the process.
+//!
+//! Invariant: nothing here knows a shard, a peer or QUIC. Whatever is asked becomes a request to a
+//! [`jedlik_door::Node`].
+
+mod body;
+mod connections;
+mod health;
+mod keep;
+mod limits;
+mod path;
+mod problem;
+mod routes;
+mod serve;
+mod v1;
+
+pub use limits::Limits;
+pub use serve::Door;

@@ -1,0 +1,56 @@
+//! Paths of the door, and what answers at each.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::get;
+use jedlik_door::{Caller, Node, Rights};
+
+use crate::body::Bodies;
+use crate::limits::Limits;
+use crate::problem::Problem;
+use crate::{health, v1};
+
+/// What every handler may use.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) node: Arc<dyn Node>,
+    pub(crate) bodies: Bodies,
+}
+
+impl Shared {
+    /// Returns who asks.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller { rights: Rights::Admin }
+    }
+}
+
+impl FromRef<Shared> for Arc<dyn Node> {
+    fn from_ref(shared: &Shared) -> Self {
+        Arc::clone(&shared.node)
+    }
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    let message =
+        format!("there is nothing at {}; the interface of this node begins at /v1", uri.path());
+    Problem::with_status(StatusCode::NOT_FOUND, message)
+}
+
+async fn not_this_way(method: Method, uri: Uri) -> Problem {
+    let message = format!("{} does not take {method}", uri.path());
+    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+/// Returns everything that the door serves.
+pub(crate) fn of(node: Arc<dyn Node>, limits: Limits) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .merge(v1::routes())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_this_way)
+        .with_state(Shared { node, bodies: Bodies::new(limits) })
+}

@@ -1,0 +1,173 @@
+//! Gets, puts and deletes of one key.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use axum::response::Response;
+use jedlik_door::requests::{self, WriteOptions};
+use jedlik_door::{Answer, Held, unexpected};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, Version};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
+use jedlik_protocol::{Key, Value};
+use jedlik_vclock::Content;
+use serde::Serialize;
+
+use crate::keep;
+use crate::path::segment;
+use crate::problem::Problem;
+use crate::routes::Shared;
+use crate::v1::document::{self, MEDIA_TYPE, Stored, Versions};
+use crate::v1::headers::{self, CONTEXT, context_text};
+use crate::v1::options::{Read, Write, query};
+
+/// Places of the bucket's name and the key in the path, counted from 0.
+const BUCKET: usize = 2;
+const KEY: usize = 4;
+
+/// Reads a key.
+pub(crate) async fn get(
+    State(shared): State<Shared>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let options = query::<Read>(&uri)?.options()?;
+    let request = requests::get(key(&uri)?, &options);
+    let Answer { response, held } = shared.node.ask(&shared.caller(), request).await;
+    match response {
+        ClientResponse::Got(answer) => found(answer, held, wants_document(&headers)),
+        other => Err(unexpected(other).into()),
+    }
+}
+
+/// Writes a key.
+pub(crate) async fn put(
+    State(shared): State<Shared>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let options = query::<Write>(&parts.uri)?.options()?;
+    let (key, context) = (key(&parts.uri)?, headers::context(&parts.headers)?);
+    let attributes = headers::attributes(&parts.headers)?;
+    let received = shared.bodies.receive(body, VALUE_LIMIT_MAX_BYTES as usize).await?;
+    let value = Value::with_attributes(received.bytes.clone().into(), &attributes);
+    let request =
+        requests::put(key, Content::Value(value), context, &options).map_err(Problem::from)?;
+    stored(&shared, request).await
+}
+
+/// Deletes what the context has seen of a key. Without a context, that is what a get sees now.
+pub(crate) async fn delete(
+    State(shared): State<Shared>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let options = query::<Write>(&uri)?.options()?;
+    let key = key(&uri)?;
+    let context = match headers::context(&headers)? {
+        Some(context) => Some(context),
+        None => match seen(&shared, &key, &options).await? {
+            Some(context) => Some(context),
+            None => return Err(absent()),
+        },
+    };
+    let request = requests::put(key, Content::Tombstone, context, &options)?;
+    stored(&shared, request).await
+}
+
+/// Returns the context of what a get sees of a key; `None` if it was never written.
+async fn seen(
+    shared: &Shared,
+    key: &Key,
+    options: &WriteOptions,
+) -> Result<Option<jedlik_protocol::Blob>, Problem> {
+    let WriteOptions { n, timeout_ms, .. } = *options;
+    let options = requests::ReadOptions { n, timeout_ms, ..requests::ReadOptions::default() };
+    let answer = shared.node.ask(&shared.caller(), requests::get(key.clone(), &options)).await;
+    match answer.response {
+        ClientResponse::Got(answer) => Ok(answer.context),
+        other => Err(unexpected(other).into()),
+    }
+}
+
+async fn stored(shared: &Shared, request: ClientRequest) -> Result<Response, Problem> {
+    match shared.node.ask(&shared.caller(), request).await.response {
+        ClientResponse::Put(answer) => {
+            let mut response = json(StatusCode::OK, "application/json", &Stored::from(&answer));
+            add_context(&mut response, &answer.context);
+            Ok(response)
+        }
+        other => Err(unexpected(other).into()),
+    }
+}
+
+/// Answers with the one value that a get has found, or with a document of all versions.
+fn found(answer: GetAnswer, held: Held, wants_document: bool) -> Result<Response, Problem> {
+    let is_absent =
+        !answer.versions.iter().any(|version| matches!(version.content, Content::Value(_)));
+    let mut response = match &answer.versions[..] {
+        [Version { content: Content::Value(value), .. }] if !wants_document => {
+            let mut response = Response::new(Body::from(value.bytes().bytes().clone()));
+            let attributes = value.attributes().ok_or_else(unreadable)?;
+            headers::add(response.headers_mut(), &attributes);
+            response
+        }
+        versions => {
+            let status = match versions {
+                _ if is_absent => StatusCode::NOT_FOUND,
+                [_] => StatusCode::OK,
+                _ if wants_document => StatusCode::OK,
+                _ => StatusCode::MULTIPLE_CHOICES,
+            };
+            json(status, MEDIA_TYPE, &Versions::from(&answer))
+        }
+    };
+    if let [version] = &answer.versions[..] {
+        let tag = format!("\"{}\"", document::tag(version.tag));
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+    }
+    if let Some(context) = &answer.context {
+        add_context(&mut response, context);
+    }
+    response.extensions_mut().insert(keep::Held::new(held));
+    Ok(response)
+}
+
+fn add_context(response: &mut Response, context: &jedlik_protocol::Blob) {
+    if let Ok(context) = HeaderValue::try_from(context_text(context)) {
+        response.headers_mut().insert(CONTEXT, context);
+    }
+}
+
+fn json(status: StatusCode, media_type: &'static str, document: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+fn wants_document(headers: &HeaderMap) -> bool {
+    let accepts = |value: &HeaderValue| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        text.split(',').any(|range| range.split(';').next().map(str::trim) == Some(MEDIA_TYPE))
+    };
+    headers.get_all(header::ACCEPT).iter().any(accepts)
+}
+
+fn key(uri: &Uri) -> Result<Key, Problem> {
+    let name = |number| segment(uri.path(), number).unwrap_or_default().into_owned();
+    Key::new(name(BUCKET), name(KEY)).map_err(|error| Problem::invalid(error.to_string()))
+}
+
+fn absent() -> Problem {
+    Problem::with_status(StatusCode::NOT_FOUND, "the key is absent; there is nothing to delete")
+}
+
+fn unreadable() -> Problem {
+    let message = "a newer version of Jedlik wrote the value, and this node can't read what it carries beside its \
+                   bytes: ask for the document of its versions, or upgrade the node";
+    Failure::new(ErrorCode::Internal, message).into()
+}

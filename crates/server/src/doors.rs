@@ -1,0 +1,189 @@
+//! The node as its doors know it: requests that come without a connection of the node's own protocol.
+//!
+//! Invariant: a door's request goes the way of any client's from the router on, and is withdrawn when its door no longer
+//! waits for the answer.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use jedlik_door::{Answer, Answering, Caller, Held, Node, Phase, Rights, Room};
+use jedlik_http::{Door, Limits};
+use jedlik_net::Role;
+use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::limits::SMALL_FRAME_BYTES;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::{self, Place};
+use crate::error::NodeError;
+use crate::reply::{Origin, untaken};
+use crate::router::{self, Router, not_ready};
+use crate::seeds;
+
+/// Number that stands for all doors where others have that of their connection.
+pub(crate) const DOORS: u64 = u64::MAX;
+
+/// Request that came by a door, and the way of its answer.
+pub(crate) struct DoorCall {
+    id: u64,
+    rights: Rights,
+    room: Room,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl DoorCall {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns the role of a certificate with the rights of the caller.
+    pub(crate) fn role(&self) -> Role {
+        match self.rights {
+            Rights::Read | Rights::Write => Role::Client,
+            Rights::Admin => Role::Admin,
+        }
+    }
+
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.room.has(bytes)
+    }
+
+    /// Hands the answer, of so many bytes, to the door, unless answers that wait have taken the room for it.
+    pub(crate) fn answer(self, length: usize, response: ClientResponse) {
+        let held =
+            if length > SMALL_FRAME_BYTES { self.room.take(length) } else { Some(Held::default()) };
+        let answer = match held {
+            Some(held) => Answer { response, held },
+            None => ClientResponse::Failed(untaken()).into(),
+        };
+        // The door may no longer wait.
+        let _gone = self.answer.send(answer);
+    }
+}
+
+/// Node behind all doors.
+pub(crate) struct NodeOfDoors {
+    router: Arc<Router>,
+    room: Room,
+    asked: AtomicU64,
+}
+
+impl NodeOfDoors {
+    pub(crate) fn new(router: Arc<Router>) -> Self {
+        Self { router, room: Room::new(CLIENTS_QUEUE_BYTES), asked: AtomicU64::new(0) }
+    }
+}
+
+impl Node for NodeOfDoors {
+    fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering {
+        let id = self.asked.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let (rights, room) = (caller.rights, self.room.clone());
+        let origin = Origin::Door(DoorCall { id, rights, room, answer });
+        self.router.route_client(&self.router.view(), origin, request);
+        Box::pin(Waiting { answered, id, router: Some(Arc::clone(&self.router)) })
+    }
+
+    fn phase(&self) -> Phase {
+        match self.router.phase() {
+            router::Phase::Starting => Phase::Starting,
+            router::Phase::Serving if self.router.is_drained() => Phase::Drained,
+            router::Phase::Serving => Phase::Serving,
+            router::Phase::Stopping | router::Phase::Stopped => Phase::Stopping,
+        }
+    }
+}
+
+/// Doors of a node that are open.
+#[derive(Default)]
+pub(crate) struct Doors {
+    http: Option<OpenDoor>,
+}
+
+/// Door that serves until it is closed.
+struct OpenDoor {
+    address: SocketAddr,
+    close: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Doors {
+    /// Opens the doors that are configured. They answer at once, and say that the node does not serve yet.
+    pub(crate) async fn open(
+        config: &config::Doors,
+        router: &Arc<Router>,
+    ) -> Result<Self, NodeError> {
+        let node: Arc<dyn Node> = Arc::new(NodeOfDoors::new(Arc::clone(router)));
+        let http = match &config.http {
+            Some(place) => Some(open_http(place, node).await?),
+            None => None,
+        };
+        Ok(Self { http })
+    }
+
+    /// Returns the address of the HTTP door, with the port that the system chose; `None` if there is none.
+    pub(crate) fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|door| door.address)
+    }
+
+    /// Closes the doors once what came by them is answered, or the time for that is over.
+    pub(crate) async fn close(self) {
+        if let Some(OpenDoor { close, serving, .. }) = self.http {
+            // A door that has ended needs no telling.
+            let _ended = close.send(());
+            let _failed = serving.await;
+        }
+    }
+}
+
+async fn open_http(place: &Place, node: Arc<dyn Node>) -> Result<OpenDoor, NodeError> {
+    const OPTION: &str = "http.listen";
+    let unusable = |source| NodeError::Door { option: OPTION, place: place.to_string(), source };
+    let addresses = seeds::look_up(place).await.map_err(|why| NodeError::UnknownPlace {
+        option: OPTION,
+        place: place.to_string(),
+        why,
+    })?;
+    let address = *addresses.first().expect("a place that was looked up has an address");
+    let door = Door::bind(address, node, Limits::default()).await.map_err(unusable)?;
+    let address = door.address().map_err(unusable)?;
+    let (close, closed) = oneshot::channel();
+    let serving = tokio::spawn(door.serve(async {
+        // Dropping the sender closes the door as well.
+        let _dropped = closed.await;
+    }));
+    Ok(OpenDoor { address, close, serving })
+}
+
+/// Answer that is waited for. Dropping it withdraws the request.
+struct Waiting {
+    answered: oneshot::Receiver<Answer>,
+    id: u64,
+    /// Router that is told of the withdrawal; `None` once the answer has come.
+    router: Option<Arc<Router>>,
+}
+
+impl Future for Waiting {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let answered = Pin::new(&mut self.answered).poll(context);
+        answered.map(|answer| {
+            self.router = None;
+            // A shard that ends lets go of what it has not answered.
+            answer.unwrap_or_else(|_| ClientResponse::Failed(not_ready("is stopping")).into())
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(router) = &self.router {
+            router.withdraw(DOORS, self.id);
+        }
+    }
+}
