@@ -12,7 +12,7 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 use crate::format;
 
 /// Format of segments and their frames that is read and written.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// First bytes of every frame, by which a reader that has lost its way finds the next one.
 pub(super) const MAGIC: [u8; 4] = *b"\xf1jRF";

@@ -34,7 +34,7 @@ use super::pace::{Pace, PacedFilters};
 use super::rows::{DROPPED, Totals, format_key, format_row, parse_dropped, parse_format, past};
 
 /// Format of the rows that is read and written.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 /// Size from which a value lies apart from its row, in bytes.
 pub(super) const APART_BYTES: u32 = 512;
 /// Size at which a file of values ends, in bytes: more than any batch has.

@@ -31,7 +31,7 @@ use super::access::TablesId;
 use super::failures::Failure;
 
 /// Format of the tables, the newest that can be read.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Prefix of the names of metadata values.
 pub(super) const METADATA: &str = "m.";
 const DROPPED: &str = "d.";

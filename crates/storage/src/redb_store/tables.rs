@@ -25,7 +25,7 @@ use super::pages::Pages;
 use super::{live, metadata};
 
 /// Format of the tables that is read and written.
-pub(crate) const FORMAT: u32 = 8;
+pub(crate) const FORMAT: u32 = 9;
 pub(super) const FORMAT_NAME: &str = "format";
 pub(super) const LIVE_NAME: &str = "live";
 /// Memory for cached pages while a file is made, in bytes.
