@@ -14,6 +14,8 @@ mod room;
 use std::future::Future;
 use std::pin::Pin;
 
+use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
 pub use caller::{Caller, Rights};
@@ -25,6 +27,9 @@ pub trait Node: Send + Sync + 'static {
     /// Carries out a request. It is coordinated here, or passed on to an owner of its key, as any client's is. Dropping
     /// the future withdraws the request, which may take effect all the same.
     fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering;
+
+    /// Asks a member of the cluster, this node or another one, what it reports of itself.
+    fn ask_member(&self, member: NodeId, request: AdminRequest) -> Answering;
 
     /// Tells how far the node is with serving.
     fn phase(&self) -> Phase;

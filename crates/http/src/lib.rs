@@ -2,7 +2,8 @@
 //! interfaces that it offers.
 //!
 //! [`Door`] listens and serves; `routes` says which path belongs to which interface: `/v1` is Jedlik's own, described by
-//! an OpenAPI document, and `/healthz` and `/readyz` tell what watches the process.
+//! an OpenAPI document, `/ui` is a page that shows the cluster, and `/healthz` and `/readyz` tell what watches the
+//! process.
 //!
 //! Invariant: nothing here knows a shard, a peer or QUIC. Whatever is asked becomes a request to a
 //! [`jedlik_door::Node`].
@@ -16,6 +17,8 @@ mod path;
 mod problem;
 mod routes;
 mod serve;
+mod streamed;
+mod ui;
 mod v1;
 
 pub use limits::Limits;

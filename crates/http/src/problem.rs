@@ -2,6 +2,8 @@
 //!
 //! Invariant: every error of `/v1` is one, and its code is one of the page on the client API.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,13 +22,14 @@ pub(crate) struct Problem {
     pub(crate) failure: Failure,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+/// Problem as its client is told.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown<'a> {
     #[serde(rename = "type")]
     kind: String,
-    title: String,
+    title: &'static str,
     status: u16,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     code: String,
     retry: bool,
     maybe_applied: bool,
@@ -41,6 +44,32 @@ impl Problem {
     /// Returns an invalid request's problem with a status of its own.
     pub(crate) fn with_status(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, failure: Failure::new(ErrorCode::InvalidRequest, detail.into()) }
+    }
+
+    /// Returns the problem of a fault in the program.
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        Failure::new(ErrorCode::Internal, detail.into()).into()
+    }
+
+    /// Returns the problem as its client is told.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        let code = format!("{:?}", self.failure.code);
+        Shown {
+            kind: format!("urn:jedlik:error:{code}"),
+            title: title(self.status),
+            status: self.status.as_u16(),
+            detail: Cow::Borrowed(&self.failure.message),
+            retry: self.may_be_sent_again(),
+            maybe_applied: self.failure.maybe_applied,
+            code,
+        }
+    }
+
+    /// Returns the problem as its client is told, to be kept.
+    pub(crate) fn into_shown(self) -> Shown<'static> {
+        let Shown { kind, title, status, retry, maybe_applied, code, .. } = self.shown();
+        let detail = Cow::Owned(self.failure.message);
+        Shown { kind, title, status, detail, code, retry, maybe_applied }
     }
 
     /// Whether the same request may succeed later.
@@ -69,17 +98,7 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let code = format!("{:?}", self.failure.code);
-        let shown = Shown {
-            kind: format!("urn:jedlik:error:{code}"),
-            title: title(self.status).into(),
-            status: self.status.as_u16(),
-            detail: &self.failure.message,
-            retry: self.may_be_sent_again(),
-            maybe_applied: self.failure.maybe_applied,
-            code,
-        };
-        let body = serde_json::to_vec(&shown).unwrap_or_default();
+        let body = serde_json::to_vec(&self.shown()).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -11,13 +11,15 @@ use jedlik_door::{Caller, Node, Rights};
 use crate::body::Bodies;
 use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::{health, v1};
+use crate::ui::Feed;
+use crate::{health, ui, v1};
 
 /// What every handler may use.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<dyn Node>,
     pub(crate) bodies: Bodies,
+    pub(crate) feed: Feed,
 }
 
 impl Shared {
@@ -50,7 +52,8 @@ pub(crate) fn of(node: Arc<dyn Node>, limits: Limits) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .merge(v1::routes())
+        .merge(ui::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
-        .with_state(Shared { node, bodies: Bodies::new(limits) })
+        .with_state(Shared { node, bodies: Bodies::new(limits), feed: Feed::default() })
 }

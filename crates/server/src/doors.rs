@@ -10,15 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use jedlik_door::{Answer, Answering, Caller, Held, Node, Phase, Rights, Room};
+use jedlik_hashing::NodeId;
 use jedlik_http::{Door, Limits};
 use jedlik_net::Role;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
+use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Place};
+use crate::descriptors;
 use crate::error::NodeError;
 use crate::reply::{Origin, untaken};
 use crate::router::{self, Router, not_ready};
@@ -88,6 +91,14 @@ impl Node for NodeOfDoors {
         Box::pin(Waiting { answered, id, router: Some(Arc::clone(&self.router)) })
     }
 
+    fn ask_member(&self, member: NodeId, request: AdminRequest) -> Answering {
+        if member == self.router.view().me() {
+            return self.ask(&Caller { rights: Rights::Read }, ClientRequest::Admin(request));
+        }
+        let router = Arc::clone(&self.router);
+        Box::pin(async move { router.ask_member(member, request).await.into() })
+    }
+
     fn phase(&self) -> Phase {
         match self.router.phase() {
             router::Phase::Starting => Phase::Starting,
@@ -149,7 +160,10 @@ async fn open_http(place: &Place, node: Arc<dyn Node>) -> Result<OpenDoor, NodeE
         why,
     })?;
     let address = *addresses.first().expect("a place that was looked up has an address");
-    let door = Door::bind(address, node, Limits::default()).await.map_err(unusable)?;
+    let usual = Limits::default();
+    let connections = descriptors::connections(usual.connections, descriptors::raise());
+    let limits = Limits { connections, ..usual };
+    let door = Door::bind(address, node, limits).await.map_err(unusable)?;
     let address = door.address().map_err(unusable)?;
     let (close, closed) = oneshot::channel();
     let serving = tokio::spawn(door.serve(async {

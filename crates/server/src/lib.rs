@@ -10,6 +10,7 @@ mod database;
 #[cfg(not(feature = "mysql"))]
 #[path = "no_database.rs"]
 mod database;
+mod descriptors;
 mod disputes;
 mod doors;
 mod error;
@@ -20,6 +21,7 @@ mod line_queue;
 #[cfg(test)]
 mod lines;
 pub mod logging;
+mod members;
 mod membership_task;
 mod news;
 mod node;

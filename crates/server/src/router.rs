@@ -22,6 +22,7 @@ use crate::admission;
 use crate::clock::Clock;
 use crate::disputes::{answers_for_itself, coordinates};
 use crate::inbox::{Inbox, Mail};
+use crate::members::Questions;
 use crate::membership_task::Event;
 use crate::peers::Peers;
 use crate::questions::{self, Question, changes_state};
@@ -63,6 +64,8 @@ pub(crate) struct Router {
     drained: Arc<AtomicBool>,
     overloads: AtomicU64,
     connections: AtomicU64,
+    /// Questions to other members that wait for an answer.
+    questions: Questions,
 }
 
 impl Router {
@@ -87,6 +90,7 @@ impl Router {
             drained: Arc::default(),
             overloads: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            questions: Questions::default(),
         }
     }
 
@@ -144,8 +148,12 @@ impl Router {
                 self.count_overload(self.membership.try_send(event).is_err());
             }
             Frame::Withdraw { id } => self.withdraw(connection.id(), id),
+            Frame::ClientResponse { id, response, .. } => {
+                let Some(from) = connection.peer().node else { return };
+                self.questions.answered(from, id, response);
+            }
             // No client asks through a node's own endpoint.
-            Frame::ClientResponse { .. } | Frame::Coming { .. } => {}
+            Frame::Coming { .. } => {}
         }
     }
 
@@ -190,6 +198,19 @@ impl Router {
             // Where this finds no room, the request is done for nobody.
             let _full = shard.offer(Mail::Withdrawn { connection, id });
         }
+    }
+
+    /// Asks another member what it reports of itself.
+    pub(crate) async fn ask_member(
+        self: Arc<Self>,
+        member: NodeId,
+        request: AdminRequest,
+    ) -> ClientResponse {
+        if changes_state(&request) {
+            let message = "a member is only asked what it reports, through another one";
+            return ClientResponse::Failed(Failure::new(ErrorCode::Forbidden, message));
+        }
+        self.questions.ask(&self.peers, member, request).await
     }
 
     /// Returns what the node knows of the cluster now.

@@ -1,43 +1,77 @@
 //! Gets, puts and deletes of one key.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::Response;
 use jedlik_door::requests::{self, WriteOptions};
-use jedlik_door::{Answer, Held, unexpected};
+use jedlik_door::{Answer, Held, Phase, unexpected};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, Version};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_protocol::{Key, Value};
 use jedlik_vclock::Content;
-use serde::Serialize;
+
+use tokio::time::{Instant, sleep};
 
 use crate::keep;
 use crate::path::segment;
 use crate::problem::Problem;
 use crate::routes::Shared;
+use crate::v1::conditions::Conditions;
 use crate::v1::document::{self, MEDIA_TYPE, Stored, Versions};
 use crate::v1::headers::{self, CONTEXT, context_text};
+use crate::v1::json;
 use crate::v1::options::{Read, Write, query};
 
+/// Pause between two looks of a request that waits for a change; it doubles.
+const POLL_PAUSE: Duration = Duration::from_millis(50);
+/// Longest such pause.
+const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Places of the bucket's name and the key in the path, counted from 0.
-const BUCKET: usize = 2;
+pub(crate) const BUCKET: usize = 2;
 const KEY: usize = 4;
 
-/// Reads a key.
+/// Reads a key. With `poll_ms` the answer waits until the key is no longer as in the context that the request carries,
+/// or for so long.
 pub(crate) async fn get(
     State(shared): State<Shared>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let options = query::<Read>(&uri)?.options()?;
-    let request = requests::get(key(&uri)?, &options);
-    let Answer { response, held } = shared.node.ask(&shared.caller(), request).await;
-    match response {
-        ClientResponse::Got(answer) => found(answer, held, wants_document(&headers)),
-        other => Err(unexpected(other).into()),
+    let asked = query::<Read>(&uri)?;
+    let request = requests::get(key(&uri)?, &asked.options()?);
+    let seen = headers::context(&headers)?;
+    let until = asked.poll_ms.map(|ms| Instant::now() + Duration::from_millis(ms.into()));
+    let mut pause = POLL_PAUSE;
+    loop {
+        let Answer { response, held } = shared.node.ask(&shared.caller(), request.clone()).await;
+        let answer = match response {
+            ClientResponse::Got(answer) => answer,
+            other => return Err(unexpected(other).into()),
+        };
+        let Some(until) = until.filter(|_| answer.context == seen) else {
+            return found(answer, held, wants_document(&headers));
+        };
+        if Instant::now() + pause > until || shared.node.phase() == Phase::Stopping {
+            return Ok(unchanged(seen.as_ref()));
+        }
+        drop(held);
+        sleep(pause).await;
+        pause = (pause * 2).min(POLL_PAUSE_MAX);
     }
+}
+
+/// Answers that the key is as its client has seen it.
+fn unchanged(seen: Option<&jedlik_protocol::Blob>) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    if let Some(seen) = seen {
+        add_context(&mut response, seen);
+    }
+    response
 }
 
 /// Writes a key.
@@ -46,10 +80,13 @@ pub(crate) async fn put(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = query::<Write>(&parts.uri)?.options()?;
+    let asked = query::<Write>(&parts.uri)?;
+    let options = asked.options()?;
     let (key, context) = (key(&parts.uri)?, headers::context(&parts.headers)?);
+    let conditions = Conditions::of(&parts.headers, asked.if_latest)?;
     let attributes = headers::attributes(&parts.headers)?;
     let received = shared.bodies.receive(body, VALUE_LIMIT_MAX_BYTES as usize).await?;
+    conditions.check(&shared, &key, context.as_ref(), &options).await?;
     let value = Value::with_attributes(received.bytes.clone().into(), &attributes);
     let request =
         requests::put(key, Content::Value(value), context, &options).map_err(Problem::from)?;
@@ -141,14 +178,6 @@ fn add_context(response: &mut Response, context: &jedlik_protocol::Blob) {
     }
 }
 
-fn json(status: StatusCode, media_type: &'static str, document: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-}
-
 fn wants_document(headers: &HeaderMap) -> bool {
     let accepts = |value: &HeaderValue| {
         let text = String::from_utf8_lossy(value.as_bytes());
@@ -157,7 +186,11 @@ fn wants_document(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().any(accepts)
 }
 
-fn key(uri: &Uri) -> Result<Key, Problem> {
+/// Returns the key that a path names.
+///
+/// # Errors
+/// Its bucket or itself is empty or too long.
+pub(crate) fn key(uri: &Uri) -> Result<Key, Problem> {
     let name = |number| segment(uri.path(), number).unwrap_or_default().into_owned();
     Key::new(name(BUCKET), name(KEY)).map_err(|error| Problem::invalid(error.to_string()))
 }

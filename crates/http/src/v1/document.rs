@@ -25,7 +25,7 @@ pub(crate) struct Versions {
 
 /// One of a key's versions.
 #[derive(Debug, Serialize)]
-struct Sibling {
+pub(crate) struct Sibling {
     #[serde(flatten)]
     value: Option<Bytes>,
     #[serde(flatten)]
@@ -83,6 +83,13 @@ struct By {
     #[serde(skip_serializing_if = "Option::is_none")]
     stands_in_for: Option<String>,
     synced: bool,
+}
+
+impl Versions {
+    /// Whether the key is absent: no version is a value.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.siblings.iter().all(|sibling| sibling.deleted)
+    }
 }
 
 impl From<&GetAnswer> for Versions {

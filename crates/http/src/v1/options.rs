@@ -24,6 +24,8 @@ pub(crate) struct Read {
     #[serde(deserialize_with = "quorum")]
     pr: Quorum,
     #[serde(deserialize_with = "number")]
+    pub(crate) poll_ms: Option<u32>,
+    #[serde(deserialize_with = "number")]
     timeout_ms: Option<u32>,
 }
 
@@ -41,6 +43,8 @@ pub(crate) struct Write {
     dw: Quorum,
     #[serde(deserialize_with = "number")]
     ttl_ms: Option<u64>,
+    #[serde(deserialize_with = "flag")]
+    pub(crate) if_latest: bool,
     #[serde(deserialize_with = "number")]
     timeout_ms: Option<u32>,
 }
@@ -60,7 +64,11 @@ impl Write {
     }
 }
 
-fn timeout(timeout_ms: Option<u32>) -> Result<u32, Problem> {
+/// Returns the time that a request may take, the default unless it is set.
+///
+/// # Errors
+/// It is out of range.
+pub(crate) fn timeout(timeout_ms: Option<u32>) -> Result<u32, Problem> {
     match timeout_ms {
         None => Ok(TIMEOUT_MS),
         Some(ms @ 1..=TIMEOUT_MAX_MS) => Ok(ms),
@@ -71,15 +79,33 @@ fn timeout(timeout_ms: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
-fn quorum<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quorum, D::Error> {
+pub(crate) fn quorum<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quorum, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
 }
 
-fn number<'de, D: Deserializer<'de>, N: FromStr>(deserializer: D) -> Result<Option<N>, D::Error> {
+pub(crate) fn number<'de, D: Deserializer<'de>, N: FromStr>(
+    deserializer: D,
+) -> Result<Option<N>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let number = text.parse();
     number.map(Some).map_err(|_| D::Error::custom(format!("{text:?} is no number that fits")))
+}
+
+pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom(format!("{text:?} is neither true nor false")))
+}
+
+/// Refuses any option, where a request takes none.
+///
+/// # Errors
+/// There is an option.
+pub(crate) fn nothing(uri: &Uri) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    query::<Nothing>(uri).map(|Nothing {}| ())
 }
 
 /// Reads the options of a request from its query.
