@@ -36,13 +36,39 @@ pub(crate) fn have_databases() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes sure that tests have a browser. Without it the tests of the page are skipped, and say so.
+///
+/// # Errors
+/// It is missing and could not be installed, and the environment has `CI`.
+pub(crate) fn have_browser() -> anyhow::Result<()> {
+    const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
+    let is_there = || ["chromium", "chromedriver"].iter().all(|program| has(program));
+    if !is_there() {
+        install(&PACKAGES);
+    }
+    if !is_there() {
+        let missing = format!(
+            "the page can't be tried in a browser; `sudo apt-get install {}` brings one",
+            PACKAGES.join(" ")
+        );
+        if std::env::var_os("CI").is_some() {
+            bail!("{missing}");
+        }
+        println!("{missing}");
+    }
+    Ok(())
+}
+
+fn has(program: &str) -> bool {
+    Path::new("/usr/bin").join(program).exists()
+}
+
 /// Makes sure that a package is there, which has a program of the same name.
 fn have(package: &str, otherwise: &str) -> anyhow::Result<()> {
-    let program = Path::new("/usr/bin").join(package);
-    if !program.exists() {
+    if !has(package) {
         install(&[package]);
     }
-    if !program.exists() {
+    if !has(package) {
         let missing =
             format!("{otherwise}; `sudo apt-get install {package}` brings what that takes");
         if std::env::var_os("CI").is_some() {

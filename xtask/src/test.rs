@@ -91,6 +91,7 @@ fn hear(workspace: &Workspace, mut command: Command, tally: &mut Tally) -> anyho
     packages::have_clocks()?;
     packages::have_failing_calls()?;
     packages::have_databases()?;
+    packages::have_browser()?;
     if let Some(words) = words::find()? {
         command.env(WORDS, words);
     }
