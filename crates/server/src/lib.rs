@@ -45,6 +45,7 @@ mod shard;
 mod start;
 mod stats;
 mod stores;
+mod threads;
 mod ticks;
 mod upkeep;
 mod weight;

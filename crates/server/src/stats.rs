@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::inbox::{Inbox, Mail};
 use crate::progress;
+use crate::threads;
 
 /// Counters of the replica with their names, in the order in which they are shown.
 const COUNTERS: [(Counter, &str); 19] = [
@@ -178,7 +179,8 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("hint_releases", storage(|stats| stats.hints.releases)),
         ("hints_refused", storage(|stats| stats.hints.refusals)),
         ("damaged_hints", storage(|stats| stats.hints.damaged)),
-    ]);
+    ])
+    .chain(threads::counters());
     NodeStats {
         counters: counters.map(|(name, value)| (name.into(), value)).collect(),
         troubles: reports.iter().flat_map(|report| report.troubles.iter().cloned()).collect(),

@@ -28,6 +28,40 @@ pub(crate) struct Counters {
     pub(crate) rss_bytes: u64,
     pub(crate) journal_appends: u64,
     pub(crate) journal_syncs: u64,
+    /// Processor time by kind of thread, in the order of [`THREADS`].
+    pub(crate) threads_us: [u64; THREADS.len()],
+    pub(crate) context_switches: u64,
+    pub(crate) disk_written_bytes: u64,
+}
+
+/// Kinds of threads of a node, and the counters of their processor time.
+pub(crate) const THREADS: [(&str, &str); 5] = [
+    ("network", "cpu_network_us"),
+    ("shards", "cpu_shards_us"),
+    ("journals", "cpu_journals_us"),
+    ("flushers", "cpu_flushers_us"),
+    ("others", "cpu_others_us"),
+];
+
+impl Counters {
+    /// Returns what was spent since `before`; `None` if the node was started again meanwhile. A thread that has ended
+    /// counts for nothing.
+    fn since(&self, before: &Self) -> Option<Self> {
+        let mut threads_us = self.threads_us;
+        threads_us
+            .iter_mut()
+            .zip(before.threads_us)
+            .for_each(|(us, before)| *us = us.saturating_sub(before));
+        Some(Self {
+            cpu_us: self.cpu_us.checked_sub(before.cpu_us)?,
+            rss_bytes: self.rss_bytes,
+            journal_appends: self.journal_appends.checked_sub(before.journal_appends)?,
+            journal_syncs: self.journal_syncs.checked_sub(before.journal_syncs)?,
+            threads_us,
+            context_switches: self.context_switches.saturating_sub(before.context_switches),
+            disk_written_bytes: self.disk_written_bytes.saturating_sub(before.disk_written_bytes),
+        })
+    }
 }
 
 impl Cost {
@@ -46,6 +80,9 @@ impl Cost {
                         rss_bytes: counter("rss_bytes"),
                         journal_appends: counter("journal_appends"),
                         journal_syncs: counter("journal_syncs"),
+                        threads_us: THREADS.map(|(_, name)| counter(name)),
+                        context_switches: counter("context_switches"),
+                        disk_written_bytes: counter("disk_written_bytes"),
                     };
                     cost.nodes.insert(member.name, counters);
                 }
@@ -59,13 +96,7 @@ impl Cost {
     pub(crate) fn since(&self, before: &Self) -> Self {
         let nodes = self.nodes.iter().filter_map(|(name, after)| {
             let before = before.nodes.get(name)?;
-            let spent = Counters {
-                cpu_us: after.cpu_us.checked_sub(before.cpu_us)?,
-                rss_bytes: after.rss_bytes,
-                journal_appends: after.journal_appends.checked_sub(before.journal_appends)?,
-                journal_syncs: after.journal_syncs.checked_sub(before.journal_syncs)?,
-            };
-            Some((name.clone(), spent))
+            Some((name.clone(), after.since(before)?))
         });
         Self {
             nodes: nodes.collect(),
@@ -84,6 +115,25 @@ impl Cost {
 
     pub(crate) fn client_cpu_us(&self) -> u64 {
         self.client_cpu_us
+    }
+
+    /// Returns the processor time of all nodes together by kind of thread, in the order of [`THREADS`].
+    pub(crate) fn threads_us(&self) -> [u64; THREADS.len()] {
+        let mut sums = [0; THREADS.len()];
+        for node in self.nodes.values() {
+            sums.iter_mut().zip(node.threads_us).for_each(|(sum, us)| *sum += us);
+        }
+        sums
+    }
+
+    /// Returns the number of times that the nodes' threads were switched.
+    pub(crate) fn context_switches(&self) -> u64 {
+        self.nodes.values().map(|node| node.context_switches).sum()
+    }
+
+    /// Returns the number of bytes that the nodes have caused to be written to disks.
+    pub(crate) fn disk_written_bytes(&self) -> u64 {
+        self.nodes.values().map(|node| node.disk_written_bytes).sum()
     }
 
     /// Returns the processor time of all nodes together, in microseconds.
@@ -119,8 +169,14 @@ mod tests {
     use super::{Cost, Counters, cpu_us};
 
     fn cost(cpu_us: u64, appends: u64, syncs: u64) -> Cost {
-        let counters =
-            Counters { cpu_us, rss_bytes: cpu_us, journal_appends: appends, journal_syncs: syncs };
+        let counters = Counters {
+            cpu_us,
+            rss_bytes: cpu_us,
+            journal_appends: appends,
+            journal_syncs: syncs,
+            threads_us: [cpu_us, 0, 0, 0, syncs],
+            ..Counters::default()
+        };
         Cost { nodes: [("n1".into(), counters)].into(), client_cpu_us: cpu_us, silent: Vec::new() }
     }
 
@@ -137,6 +193,7 @@ mod tests {
         assert_eq!((spent.nodes_cpu_us(), spent.client_cpu_us()), (500, 500));
         assert_eq!(spent.nodes()["n1"].rss_bytes, 900);
         assert_eq!(spent.puts_per_sync(), Some(10.0));
+        assert_eq!(spent.threads_us(), [500, 0, 0, 0, 10]);
         assert_eq!(cost(1, 5, 0).puts_per_sync(), None);
     }
 

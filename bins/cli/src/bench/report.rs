@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::bench::BenchArgs;
-use crate::bench::cost::Cost;
+use crate::bench::cost::{Cost, THREADS};
 use crate::bench::record::{Latency, Record};
 
 /// Figures and arguments of a run, ready to be printed.
@@ -50,6 +50,8 @@ impl Report<'_> {
                     "rss_bytes": node.rss_bytes,
                     "journal_appends": node.journal_appends,
                     "journal_syncs": node.journal_syncs,
+                    "context_switches": node.context_switches,
+                    "disk_written_bytes": node.disk_written_bytes,
                 });
                 (name.clone(), figures)
             })
@@ -70,6 +72,9 @@ impl Report<'_> {
             "errors": self.record.errors(),
             "nodes": nodes,
             "nodes_cpu_us_each": self.each(self.cost.nodes_cpu_us()),
+            "threads_us_each": self.threads_json(),
+            "context_switches_each": self.each(self.cost.context_switches()),
+            "disk_written_bytes_each": self.each(self.cost.disk_written_bytes()),
             "client_cpu_us_each": self.each(self.cost.client_cpu_us()),
             "puts_per_sync": self.cost.puts_per_sync(),
         })
@@ -138,6 +143,16 @@ fn fmt_latency(
 }
 
 impl Report<'_> {
+    /// Returns the processor time a request on all nodes, by kind of thread.
+    fn threads(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let sums = self.cost.threads_us();
+        THREADS.iter().zip(sums).map(|((name, _), us)| (*name, self.each(us).unwrap_or(0.0)))
+    }
+
+    fn threads_json(&self) -> Map<String, Value> {
+        self.threads().map(|(name, us)| (name.to_owned(), us.into())).collect()
+    }
+
     fn fmt_parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(every) = self.args.every else { return Ok(()) };
         for (number, latency) in self.record.parts().enumerate() {
@@ -155,6 +170,15 @@ impl Report<'_> {
         writeln!(
             f,
             "processor time a request: {nodes:.1} µs on all nodes, {client:.1} µs on the client"
+        )?;
+        let threads = self.threads();
+        let threads: Vec<String> = threads.map(|(name, us)| format!("{us:.1} µs {name}")).collect();
+        writeln!(f, "of that on the nodes: {}", threads.join(", "))?;
+        let switches = self.each(self.cost.context_switches()).unwrap_or(0.0);
+        let written = self.each(self.cost.disk_written_bytes()).unwrap_or(0.0);
+        writeln!(
+            f,
+            "a request: {switches:.1} context switches, {written:.0} bytes to the nodes' disks"
         )?;
         if let Some(puts) = self.cost.puts_per_sync() {
             writeln!(f, "puts per sync: {puts:.1}")?;
