@@ -1,6 +1,7 @@
 //! Debian packages that tests need: installed where that is possible.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::bail;
 use jedlik_services::install;
@@ -61,6 +62,34 @@ pub(crate) fn have_browser() -> anyhow::Result<()> {
 
 fn has(program: &str) -> bool {
     Path::new("/usr/bin").join(program).exists()
+}
+
+/// Makes sure that the programs are there with which the examples of docs/clients.md run. An example whose program is
+/// missing is skipped, and says so.
+///
+/// # Errors
+/// One is missing and could not be installed, and the environment has `CI`.
+pub(crate) fn have_languages() -> anyhow::Result<()> {
+    for (program, package) in [
+        ("curl", "curl"),
+        ("python3", "python3-minimal"),
+        ("node", "nodejs"),
+        ("java", "default-jdk-headless"),
+    ] {
+        let runs = || Command::new(program).arg("--version").output().is_ok();
+        if !runs() {
+            install(&[package]);
+        }
+        if !runs() {
+            let missing =
+                format!("there is no {program}; `sudo apt-get install {package}` brings it");
+            if std::env::var_os("CI").is_some() {
+                bail!("{missing}");
+            }
+            println!("{missing}");
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that a package is there, which has a program of the same name.

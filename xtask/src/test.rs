@@ -92,6 +92,7 @@ fn hear(workspace: &Workspace, mut command: Command, tally: &mut Tally) -> anyho
     packages::have_failing_calls()?;
     packages::have_databases()?;
     packages::have_browser()?;
+    packages::have_languages()?;
     if let Some(words) = words::find()? {
         command.env(WORDS, words);
     }

@@ -31,8 +31,10 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn to(node: &Node) -> Self {
-        let config =
-            Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT));
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(LIMIT));
         Self { agent: config.build().new_agent(), address: node.address.expect("it was started") }
     }
 

@@ -34,6 +34,7 @@ mod away;
 mod bad_disk;
 mod believed;
 mod change;
+mod clients;
 mod clocks;
 mod cluster;
 mod counted_anew;
