@@ -7,6 +7,8 @@
 //! Invariant: a request is answered exactly once, or withdrawn by dropping its future.
 
 mod caller;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod listing;
 pub mod requests;
 mod room;

@@ -74,10 +74,22 @@ pub fn put(
     Ok(ClientRequest::Put(put))
 }
 
+/// Returns a random name of letters and digits, which no two calls share: a key that a node chooses, a boundary.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn unique_name() -> Result<String, Failure> {
+    Ok(format!("{:032x}", random()?))
+}
+
 /// Returns a random write id, which no two puts share.
 fn write_id() -> Result<WriteId, Failure> {
+    random().map(WriteId)
+}
+
+fn random() -> Result<u128, Failure> {
     let mut bytes = [0; 16];
     let filled = getrandom::fill(&mut bytes);
     filled.map_err(|error| Failure::new(ErrorCode::Internal, format!("no randomness: {error}")))?;
-    Ok(WriteId(u128::from_le_bytes(bytes)))
+    Ok(u128::from_le_bytes(bytes))
 }
