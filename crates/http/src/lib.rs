@@ -2,8 +2,8 @@
 //! interfaces that it offers.
 //!
 //! [`Door`] listens and serves; `routes` says which path belongs to which interface: `/v1` is Jedlik's own, described by
-//! an OpenAPI document, `/ui` is a page that shows the cluster, and `/healthz` and `/readyz` tell what watches the
-//! process.
+//! an OpenAPI document, Riak's paths are those of its HTTP interface, `/ui` is a page that shows the cluster, and
+//! `/healthz` and `/readyz` tell what watches the process.
 //!
 //! Invariant: nothing here knows a shard, a peer or QUIC. Whatever is asked becomes a request to a
 //! [`jedlik_door::Node`].
@@ -14,7 +14,9 @@ mod health;
 mod keep;
 mod limits;
 mod path;
+mod pieces;
 mod problem;
+mod riak;
 mod routes;
 mod serve;
 mod streamed;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jedlik_door::{Caller, Node, Rights};
 
 use crate::body::Bodies;
 use crate::limits::Limits;
 use crate::problem::Problem;
+use crate::riak::refusal::Refusal;
 use crate::ui::Feed;
-use crate::{health, ui, v1};
+use crate::{health, riak, ui, v1};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -35,15 +37,22 @@ impl FromRef<Shared> for Arc<dyn Node> {
     }
 }
 
-async fn nothing_here(uri: Uri) -> Problem {
-    let message =
-        format!("there is nothing at {}; the interface of this node begins at /v1", uri.path());
-    Problem::with_status(StatusCode::NOT_FOUND, message)
+fn refused(uri: &Uri, status: StatusCode, message: String) -> Response {
+    let problem = Problem::with_status(status, message);
+    if riak::has(uri.path()) { Refusal(problem).into_response() } else { problem.into_response() }
 }
 
-async fn not_this_way(method: Method, uri: Uri) -> Problem {
+async fn nothing_here(uri: Uri) -> Response {
+    let message = format!(
+        "there is nothing at {}; Jedlik's interface begins at /v1, and Riak's at /buckets and /types",
+        uri.path()
+    );
+    refused(&uri, StatusCode::NOT_FOUND, message)
+}
+
+async fn not_this_way(method: Method, uri: Uri) -> Response {
     let message = format!("{} does not take {method}", uri.path());
-    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, message)
+    refused(&uri, StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
 /// Returns everything that the door serves.
@@ -53,6 +62,7 @@ pub(crate) fn of(node: Arc<dyn Node>, limits: Limits) -> Router {
         .route("/readyz", get(health::readyz))
         .merge(v1::routes())
         .merge(ui::routes())
+        .merge(riak::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
         .with_state(Shared { node, bodies: Bodies::new(limits), feed: Feed::default() })
