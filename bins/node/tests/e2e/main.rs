@@ -77,6 +77,7 @@ mod refusals;
 mod replaced;
 mod requests;
 mod restored;
+mod riak_http;
 mod rolled_back;
 mod rot;
 mod seeds;
