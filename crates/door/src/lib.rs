@@ -2,13 +2,15 @@
 //!
 //! A door is a way in for programs that don't speak Jedlik's own protocol, such as HTTP. It knows nothing of shards,
 //! peers or QUIC: whatever it is asked, it turns into requests of [`jedlik_protocol::client`] and hands them to a
-//! [`Node`]. So deadlines, backpressure, rights and errors mean the same at every door.
+//! [`Node`]. So deadlines, backpressure, rights and errors mean the same at every door. What doors have in common besides
+//! is here too: how many [`Connections`] there may be, and the [`Room`] for what waits.
 //!
 //! Invariant: a request is answered exactly once, or withdrawn by dropping its future.
 
 mod caller;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod connections;
 pub mod listing;
 pub mod requests;
 mod room;
@@ -21,6 +23,7 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
 pub use caller::{Caller, Rights};
+pub use connections::{Connections, Place, UnderWay};
 pub use listing::unexpected;
 pub use room::{Held, Room};
 

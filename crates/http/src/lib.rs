@@ -9,7 +9,6 @@
 //! [`jedlik_door::Node`].
 
 mod body;
-mod connections;
 mod health;
 mod keep;
 mod limits;

@@ -18,13 +18,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use jedlik_door::Node;
+use jedlik_door::{Connections, Node, Place};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service as _;
 use tracing::{debug, warn};
 
-use crate::connections::{Connections, Place};
 use crate::keep::{Held, Keeping};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEAD_BYTES, HEADERS_MAX, Limits, RESETS_MAX, SEND_BUFFER_BYTES,

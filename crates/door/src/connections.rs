@@ -1,4 +1,4 @@
-//! Connections of the door, and which of them gives way to a new one.
+//! Connections of a door, and which of them gives way to a new one.
 //!
 //! Invariant: there are never more than the limit, and a connection with a request under way is closed for no other.
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 /// Connections of a door; clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Connections {
+pub struct Connections {
     limit: usize,
     open: Arc<Mutex<Open>>,
 }
@@ -32,7 +32,7 @@ struct Activity {
 
 /// Place of one connection; dropping it makes room for another.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     number: u64,
     activity: Arc<Activity>,
     open: Arc<Mutex<Open>>,
@@ -40,16 +40,19 @@ pub(crate) struct Place {
 
 /// Mark that a request is under way on a connection.
 #[derive(Debug)]
-pub(crate) struct UnderWay(Arc<Activity>);
+pub struct UnderWay(Arc<Activity>);
 
 impl Connections {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// Makes a door's connections, of which there may be so many at a time.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self { limit, open: Arc::default() }
     }
 
     /// Takes a place for a new connection, if need be that of the connection that has been idle for longest. `None` if
     /// all are at work.
-    pub(crate) fn enter(&self) -> Option<Place> {
+    #[must_use]
+    pub fn enter(&self) -> Option<Place> {
         let mut open = lock(&self.open);
         if open.connections.len() >= self.limit {
             let number = open.idle_for_longest()?;
@@ -68,8 +71,8 @@ impl Connections {
     }
 
     /// Returns the number of connections.
-    #[cfg(test)]
-    pub(crate) fn count(&self) -> usize {
+    #[must_use]
+    pub fn count(&self) -> usize {
         lock(&self.open).connections.len()
     }
 }
@@ -93,13 +96,14 @@ impl Activity {
 
 impl Place {
     /// Marks a request as under way until the mark is dropped.
-    pub(crate) fn begin(&self) -> UnderWay {
+    #[must_use]
+    pub fn begin(&self) -> UnderWay {
         self.activity.under_way.fetch_add(1, Ordering::AcqRel);
         UnderWay(Arc::clone(&self.activity))
     }
 
     /// Waits until the connection is to be closed: it has been idle for so long, or gives way to another.
-    pub(crate) async fn is_over(&self, idle_limit: Duration) {
+    pub async fn is_over(&self, idle_limit: Duration) {
         loop {
             let idle = self.activity.idle_since().map(|since| since.elapsed());
             let left = match idle {
