@@ -1,4 +1,4 @@
-//! Room for answers that wait for their readers.
+//! Room for answers that wait for their readers, and for requests that are being received.
 //!
 //! Invariant: answers take at most the limit together, and one answer of any size fits while there is nothing else.
 
@@ -29,12 +29,14 @@ impl Room {
     /// Takes room for an answer; `None` if others have taken too much.
     #[must_use]
     pub fn take(&self, bytes: usize) -> Option<Held> {
-        let fits = |taken: usize| {
-            let after = taken.saturating_add(bytes);
-            (taken == 0 || after <= self.limit_bytes).then_some(after)
-        };
-        let taken = self.taken_bytes.try_update(Ordering::Relaxed, Ordering::Relaxed, fits);
-        taken.is_ok().then(|| Held { bytes, room: Some(self.clone()) })
+        let mut held = self.hold();
+        held.grow(bytes).then_some(held)
+    }
+
+    /// Begins to take room for what is to grow; it takes none yet.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        Held { bytes: 0, room: Some(self.clone()) }
     }
 
     /// Whether there is room for an answer of this size.
@@ -48,6 +50,23 @@ impl Room {
     #[must_use]
     pub fn taken_bytes(&self) -> usize {
         self.taken_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Held {
+    /// Takes so many more bytes of the same room; `false` if others have taken too much.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let Some(room) = &self.room else { return false };
+        let fits = |taken: usize| {
+            let after = taken.saturating_add(bytes);
+            (taken == self.bytes || after <= room.limit_bytes).then_some(after)
+        };
+        let grown = room.taken_bytes.try_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if grown {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        grown
     }
 }
 
@@ -72,6 +91,18 @@ mod tests {
         assert!(room.has(60) && !room.has(61));
         drop(second);
         assert_eq!(room.taken_bytes(), 0);
+    }
+
+    #[test]
+    fn what_grows_has_one_share_of_the_room() {
+        let room = Room::new(100);
+        let (mut first, mut other) = (room.hold(), room.hold());
+        assert!(first.grow(90) && first.grow(90), "it is alone");
+        assert!(!other.grow(1));
+        drop(first);
+        let (mut first, _other) = (room.take(60).unwrap(), room.take(30).unwrap());
+        assert!(first.grow(10) && !first.grow(1));
+        assert_eq!(room.taken_bytes(), 100);
     }
 
     #[test]

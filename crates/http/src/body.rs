@@ -25,7 +25,7 @@ pub(crate) struct Bodies {
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    pub(crate) _held: Vec<Held>,
+    pub(crate) _held: Held,
 }
 
 impl Bodies {
@@ -46,7 +46,8 @@ impl Bodies {
     }
 
     async fn collect(&self, mut body: Body, limit: usize) -> Result<Received, Problem> {
-        let (mut first, mut bytes, mut held) = (Bytes::new(), BytesMut::new(), Vec::new());
+        let (mut first, mut bytes) = (Bytes::new(), BytesMut::new());
+        let mut held = self.room.hold();
         while let Some(frame) = body.frame().await {
             let frame = frame
                 .map_err(|error| Problem::invalid(format!("the body ended early: {error}")))?;
@@ -54,7 +55,9 @@ impl Bodies {
             if first.len() + bytes.len() + chunk.len() > limit {
                 return Err(too_long(limit));
             }
-            held.push(self.room.take(chunk.len()).ok_or_else(no_room)?);
+            if !held.grow(chunk.len()) {
+                return Err(no_room());
+            }
             if bytes.is_empty() && first.is_empty() {
                 first = chunk;
             } else {
