@@ -1,0 +1,108 @@
+//! Server of the door: its accept loop, and the limits on all connections together.
+//!
+//! Invariant: a client that sends or reads slowly, or nothing, holds a connection for a limited time, and only while
+//! nobody else needs it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jedlik_door::{Connections, Node, Room};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+use tracing::{debug, warn};
+
+use crate::connection::Connection;
+use crate::limits::Limits;
+use crate::session::Session;
+
+/// Pause after the system could not accept a connection, as when the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Door that listens for Riak's Protocol Buffers clients.
+pub struct Door {
+    listener: TcpListener,
+    node: Arc<dyn Node>,
+    name: Arc<str>,
+    limits: Limits,
+}
+
+impl Door {
+    /// Listens at `address` for the node with this name; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// The address can't be had.
+    pub async fn bind(
+        address: SocketAddr,
+        (name, node): (&str, Arc<dyn Node>),
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self { listener, node, name: name.into(), limits })
+    }
+
+    /// Returns the address at which the door listens, with the port that the system chose.
+    ///
+    /// # Errors
+    /// The system does not tell it.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is done. Then it takes nothing new, and finishes what is under way within the limit for that.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let (connections, room) =
+            (Connections::new(self.limits.connections), Room::new(self.limits.requests_bytes));
+        let (stopping, stopped) = watch::channel(());
+        let (mut serving, mut stop) = (JoinSet::new(), pin!(stop));
+        loop {
+            let stream = tokio::select! {
+                () = &mut stop => break,
+                Some(_ended) = serving.join_next() => continue,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        warn!(%error, "a connection of a Riak client could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let Some(place) = connections.enter() else { continue };
+            let place = Arc::new(place);
+            let session = Session::new(Arc::clone(&self.node), Arc::clone(&self.name));
+            let stream = Box::pin(timed(stream, self.limits));
+            let connection = Connection::new(stream, session, room.clone(), self.limits);
+            let (stopped, idle_limit) = (stopped.clone(), self.limits.idle);
+            serving.spawn(async move {
+                tokio::select! {
+                    ended = connection.serve(Arc::clone(&place), stopped) => if let Err(error) = ended {
+                        debug!(%error, "a connection of a Riak client has ended");
+                    },
+                    () = place.is_over(idle_limit) => {}
+                }
+            });
+        }
+        drop((self.listener, stopping));
+        let all = async { while serving.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.limits.drain, all).await.is_err() {
+            warn!("the door for Riak's clients closes with requests unanswered");
+        }
+    }
+}
+
+/// Returns the stream with a limit on the time that its client leaves an answer untaken.
+fn timed(stream: TcpStream, limits: Limits) -> TimeoutStream<TcpStream> {
+    // An answer leaves at once; a socket that refuses the option is served all the same.
+    let _slow = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write));
+    stream
+}
+
+#[cfg(test)]
+mod tests;
