@@ -18,7 +18,7 @@ pub(crate) fn raise() -> u64 {
     maximum.unwrap_or(MANY)
 }
 
-/// Returns the number of connections by which HTTP leaves enough descriptors to the rest of the node.
+/// Returns the number of connections by which a door leaves half of its share of the descriptors to the rest of the node.
 pub(crate) fn connections(usual: usize, descriptors: u64) -> usize {
     usual.min(usize::try_from(descriptors / 2).unwrap_or(usual)).max(1)
 }

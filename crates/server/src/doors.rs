@@ -3,6 +3,7 @@
 //! Invariant: a door's request goes the way of any client's from the router on, and is withdrawn when its door no longer
 //! waits for the answer.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use std::task::{Context, Poll};
 
 use jedlik_door::{Answer, Answering, Caller, Held, Node, Phase, Rights, Room};
 use jedlik_hashing::NodeId;
-use jedlik_http::{Door, Limits};
 use jedlik_net::Role;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
 use jedlik_protocol::admin::AdminRequest;
@@ -113,6 +113,7 @@ impl Node for NodeOfDoors {
 #[derive(Default)]
 pub(crate) struct Doors {
     http: Option<OpenDoor>,
+    riak_pb: Option<OpenDoor>,
 }
 
 /// Door that serves until it is closed.
@@ -126,14 +127,21 @@ impl Doors {
     /// Opens the doors that are configured. They answer at once, and say that the node does not serve yet.
     pub(crate) async fn open(
         config: &config::Doors,
+        name: &str,
         router: &Arc<Router>,
     ) -> Result<Self, NodeError> {
         let node: Arc<dyn Node> = Arc::new(NodeOfDoors::new(Arc::clone(router)));
+        let doors = [&config.http, &config.riak_pb].into_iter().flatten().count() as u64;
+        let descriptors = if doors > 0 { descriptors::raise() / doors } else { 0 };
         let http = match &config.http {
-            Some(place) => Some(open_http(place, node).await?),
+            Some(place) => Some(open_http(place, Arc::clone(&node), descriptors).await?),
             None => None,
         };
-        Ok(Self { http })
+        let riak_pb = match &config.riak_pb {
+            Some(place) => Some(open_riak_pb(place, (name, node), descriptors).await?),
+            None => None,
+        };
+        Ok(Self { http, riak_pb })
     }
 
     /// Returns the address of the HTTP door, with the port that the system chose; `None` if there is none.
@@ -141,36 +149,93 @@ impl Doors {
         self.http.as_ref().map(|door| door.address)
     }
 
+    /// Returns the address of the door for Riak's Protocol Buffers clients, with the port that the system chose; `None`
+    /// if there is none.
+    pub(crate) fn riak_pb(&self) -> Option<SocketAddr> {
+        self.riak_pb.as_ref().map(|door| door.address)
+    }
+
     /// Closes the doors once what came by them is answered, or the time for that is over.
     pub(crate) async fn close(self) {
-        if let Some(OpenDoor { close, serving, .. }) = self.http {
-            // A door that has ended needs no telling.
-            let _ended = close.send(());
-            let _failed = serving.await;
-        }
+        tokio::join!(close(self.http), close(self.riak_pb));
     }
 }
 
-async fn open_http(place: &Place, node: Arc<dyn Node>) -> Result<OpenDoor, NodeError> {
+async fn open_http(
+    place: &Place,
+    node: Arc<dyn Node>,
+    descriptors: u64,
+) -> Result<OpenDoor, NodeError> {
     const OPTION: &str = "http.listen";
-    let unusable = |source| NodeError::Door { option: OPTION, place: place.to_string(), source };
+    let usual = jedlik_http::Limits::default();
+    let connections = descriptors::connections(usual.connections, descriptors);
+    let limits = jedlik_http::Limits { connections, ..usual };
+    let address = address(OPTION, place).await?;
+    let door = jedlik_http::Door::bind(address, node, limits).await;
+    let door = door.map_err(unusable(OPTION, place))?;
+    let address = door.address().map_err(unusable(OPTION, place))?;
+    Ok(OpenDoor::new(address, |closed| door.serve(closed)))
+}
+
+async fn open_riak_pb(
+    place: &Place,
+    named: (&str, Arc<dyn Node>),
+    descriptors: u64,
+) -> Result<OpenDoor, NodeError> {
+    const OPTION: &str = "riak_pb.listen";
+    let usual = jedlik_riak_pb::Limits::default();
+    let connections = descriptors::connections(usual.connections, descriptors);
+    let limits = jedlik_riak_pb::Limits { connections, ..usual };
+    let address = address(OPTION, place).await?;
+    let door = jedlik_riak_pb::Door::bind(address, named, limits).await;
+    let door = door.map_err(unusable(OPTION, place))?;
+    let address = door.address().map_err(unusable(OPTION, place))?;
+    Ok(OpenDoor::new(address, |closed| door.serve(closed)))
+}
+
+/// Returns the first address of a place at which a door is to listen.
+async fn address(option: &'static str, place: &Place) -> Result<SocketAddr, NodeError> {
     let addresses = seeds::look_up(place).await.map_err(|why| NodeError::UnknownPlace {
-        option: OPTION,
+        option,
         place: place.to_string(),
         why,
     })?;
-    let address = *addresses.first().expect("a place that was looked up has an address");
-    let usual = Limits::default();
-    let connections = descriptors::connections(usual.connections, descriptors::raise());
-    let limits = Limits { connections, ..usual };
-    let door = Door::bind(address, node, limits).await.map_err(unusable)?;
-    let address = door.address().map_err(unusable)?;
-    let (close, closed) = oneshot::channel();
-    let serving = tokio::spawn(door.serve(async {
-        // Dropping the sender closes the door as well.
-        let _dropped = closed.await;
-    }));
-    Ok(OpenDoor { address, close, serving })
+    Ok(*addresses.first().expect("a place that was looked up has an address"))
+}
+
+fn unusable(option: &'static str, place: &Place) -> impl Fn(io::Error) -> NodeError {
+    move |source| NodeError::Door { option, place: place.to_string(), source }
+}
+
+impl OpenDoor {
+    /// Has a door serve until it is closed.
+    fn new<S: Future<Output = ()> + Send + 'static>(
+        address: SocketAddr,
+        serve: impl FnOnce(Closed) -> S,
+    ) -> Self {
+        let (close, closed) = oneshot::channel();
+        let serving = tokio::spawn(serve(Closed(closed)));
+        Self { address, close, serving }
+    }
+}
+
+async fn close(door: Option<OpenDoor>) {
+    if let Some(OpenDoor { close, serving, .. }) = door {
+        // A door that has ended needs no telling.
+        let _ended = close.send(());
+        let _failed = serving.await;
+    }
+}
+
+/// Future that is done once a door is to be closed, also by dropping it.
+struct Closed(oneshot::Receiver<()>);
+
+impl Future for Closed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context).map(drop)
+    }
 }
 
 /// Answer that is waited for. Dropping it withdraws the request.

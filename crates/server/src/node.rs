@@ -137,6 +137,13 @@ impl Node {
         self.doors.http()
     }
 
+    /// Returns the address at which the node listens for Riak's Protocol Buffers clients, with the port that the system
+    /// chose; `None` if it doesn't.
+    #[must_use]
+    pub fn riak_pb_address(&self) -> Option<SocketAddr> {
+        self.doors.riak_pb()
+    }
+
     /// Makes new connections use `credentials`, which must be of the same identity. Open connections keep what they
     /// were made with.
     pub(crate) fn renew(&self, credentials: &Credentials) -> Result<(), NetError> {

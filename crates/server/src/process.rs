@@ -111,9 +111,11 @@ fn runtime() -> std::io::Result<Runtime> {
 /// Prints one line for the starter of the process, who waits for the node to serve.
 fn announce(node: &Node) {
     let (id, name, address) = (node.id(), node.name(), node.address());
-    let http = node.http_address().map(|http| format!(" http={http}")).unwrap_or_default();
-    logging::announce(&format!("ready node={id} name={name} address={address}{http}"));
-    info!(node = %id, name, %address, http = http.trim_start(), "ready");
+    let doors = [("http", node.http_address()), ("riak_pb", node.riak_pb_address())];
+    let doors = doors.into_iter().filter_map(|(door, at)| Some(format!(" {door}={}", at?)));
+    let doors: String = doors.collect();
+    logging::announce(&format!("ready node={id} name={name} address={address}{doors}"));
+    info!(node = %id, name, %address, doors = doors.trim_start(), "ready");
 }
 
 /// Signals that stop the node. Those that would end it uncleanly are ignored; the standard library ignores SIGPIPE

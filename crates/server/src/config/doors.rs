@@ -11,12 +11,15 @@ use super::error::Mistake;
 pub struct Doors {
     /// Place at which the node listens for HTTP; `None` if it doesn't.
     pub http: Option<Place>,
+    /// Place at which the node listens for Riak's Protocol Buffers clients; `None` if it doesn't.
+    pub riak_pb: Option<Place>,
 }
 
 impl Check {
     /// Returns the doors' settings; `None` only together with a mistake.
     pub(super) fn doors(&mut self) -> Option<Doors> {
-        Some(Doors { http: self.door("http.listen")? })
+        let (http, riak_pb) = (self.door("http.listen"), self.door("riak_pb.listen"));
+        Some(Doors { http: http?, riak_pb: riak_pb? })
     }
 
     /// Returns the place of one door, if it has one. What comes by a door is neither encrypted nor asked who it is, so

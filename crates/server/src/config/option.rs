@@ -33,8 +33,8 @@ impl ConfigOption {
 }
 
 /// Names of the tables in the configuration file.
-pub(super) const SECTIONS: [&str; 7] =
-    ["tls", "http", "mysql", "log", "storage", "limits", "background"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["tls", "http", "riak_pb", "mysql", "log", "storage", "limits", "background"];
 
 /// Prefix of the names of all environment variables that set options.
 pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
@@ -49,7 +49,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 40] = [
+pub const OPTIONS: [ConfigOption; 41] = [
     option(
         "data_dir",
         None,
@@ -116,6 +116,13 @@ pub const OPTIONS: [ConfigOption; 40] = [
         None,
         "an address of this machine with a port, such as 127.0.0.1:8098",
         "Where programs reach this node over HTTP; port 0 takes any free one, and without it there is no HTTP",
+    ),
+    option(
+        "riak_pb.listen",
+        None,
+        "an address of this machine with a port, such as 127.0.0.1:8087",
+        "Where Riak's Protocol Buffers clients reach this node; port 0 takes any free one, and without it there is no \
+         such interface",
     ),
     option(
         "mysql.socket",
