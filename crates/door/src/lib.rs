@@ -8,9 +8,9 @@
 //! Invariant: a request is answered exactly once, or withdrawn by dropping its future.
 
 mod caller;
+mod connections;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
-mod connections;
 pub mod listing;
 pub mod requests;
 mod room;

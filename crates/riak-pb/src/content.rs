@@ -32,13 +32,13 @@ const BESIDE_BYTES: usize = 1 << 10;
 /// It is not well formed, or carries more than may be kept with a value.
 pub(crate) fn received(encoded: Bytes) -> Result<Content<Value>, Refusal> {
     let length = encoded.len();
-    let value = messages::ContentValue::decode(encoded.clone()).map_err(malformed)?.value;
+    let value = messages::ContentValue::decode(encoded.clone()).map_err(|error| malformed(&error))?.value;
     // Looked at before the rest is decoded, which takes many times as much memory as its bytes.
     let beside = length - value.len().min(length);
     if beside > ATTRIBUTES_LIMIT_BYTES + BESIDE_BYTES {
         return Err(too_much(beside));
     }
-    let content = messages::Content::decode(encoded).map_err(malformed)?;
+    let content = messages::Content::decode(encoded).map_err(|error| malformed(&error))?;
     if content.deleted == Some(true) {
         return Ok(Content::Tombstone);
     }
@@ -131,7 +131,7 @@ fn link_shown(link: Link) -> messages::Link {
     messages::Link { bucket, key, tag }
 }
 
-fn malformed(error: prost::DecodeError) -> Refusal {
+fn malformed(error: &prost::DecodeError) -> Refusal {
     Refusal::invalid(format!("the content can't be read: {error}"))
 }
 

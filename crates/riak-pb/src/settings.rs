@@ -19,9 +19,9 @@ const MAJORITY: u32 = 4_294_967_293;
 /// # Errors
 /// They are not well formed, or one of them is never to be had.
 pub(crate) fn received(props: Bytes) -> Result<Vec<(String, Setting)>, Refusal> {
-    let numbers = Numbers::decode(props.clone()).map_err(malformed)?;
-    let flags = Flags::decode(props.clone()).map_err(malformed)?;
-    let functions = Functions::decode(props).map_err(malformed)?;
+    let numbers = Numbers::decode(props.clone()).map_err(|error| malformed(&error))?;
+    let flags = Flags::decode(props.clone()).map_err(|error| malformed(&error))?;
+    let functions = Functions::decode(props).map_err(|error| malformed(&error))?;
     let named = numbers_received(&numbers)
         .into_iter()
         .chain(flags_received(&flags)?)
@@ -171,7 +171,7 @@ fn never(name: &str) -> Refusal {
     Refusal::invalid(format!("the bucket property {name} can't be set: Jedlik doesn't have it"))
 }
 
-fn malformed(error: prost::DecodeError) -> Refusal {
+fn malformed(error: &prost::DecodeError) -> Refusal {
     Refusal::invalid(format!("the properties can't be read: {error}"))
 }
 

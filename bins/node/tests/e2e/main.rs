@@ -78,6 +78,7 @@ mod replaced;
 mod requests;
 mod restored;
 mod riak_http;
+mod riak_pb;
 mod rolled_back;
 mod rot;
 mod seeds;

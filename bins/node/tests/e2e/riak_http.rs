@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use crate::cluster::Cluster;
 use crate::http::open;
@@ -13,11 +14,15 @@ use crate::tools::{leave_out, run};
 
 /// Package of the client, with the version that its users have.
 const PACKAGE: &str = "riak==2.7.0";
-/// Folder of the client's script, below this package's.
-const SCRIPTS: &str = "tests/e2e/riak_http";
+/// Folder of the client's script, and of the shim that lets it run, below this package's.
+pub(crate) const SCRIPTS: &str = "tests/e2e/riak_http";
+
+/// Lock of the environment, so that two tests don't install it at the same time.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Returns a Python that has the client; `None` if it can't be had here.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
+    let _alone = INSTALLING.lock().unwrap();
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("riak-python");
     let python = home.join("bin/python");
     let ready = home.join("ready");
@@ -35,7 +40,7 @@ fn python() -> Option<PathBuf> {
     Some(python)
 }
 
-fn succeeds(command: &mut Command) -> bool {
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
