@@ -1,7 +1,10 @@
 //! Folder of one MariaDB server: how it is made, how its server is started, and when that answers.
+//!
+//! Invariant: a server has nothing outside of its folder, its temporary tables included: one that starts removes all that
+//! it finds where it keeps them, those of running servers too.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -64,7 +67,8 @@ impl Database {
         let bootstrap = find(BOOTSTRAP)?;
         find(SERVER)?;
         find(CLIENT)?;
-        fs::create_dir_all(&database.folder)?;
+        let tmp = database.folder.join("tmp");
+        fs::create_dir_all(&tmp)?;
         // What an attempt that was cut short has left would be in the way.
         let unfinished = database.folder.join("data.new");
         if unfinished.exists() {
@@ -74,9 +78,10 @@ impl Database {
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", unfinished.display()))
+            .arg(format!("--tmpdir={}", tmp.display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(["--innodb-log-file-size=32M", "--innodb-flush-method=fsync"]);
-        output(command.args(as_root()))?;
+        output(command.args(as_root()).stdin(Stdio::null()))?;
         fs::rename(&unfinished, &data)?;
         Ok(database)
     }
@@ -100,10 +105,12 @@ impl Database {
     /// The program can't be started.
     pub fn start(&self, settings: &[&str]) -> io::Result<Child> {
         let shown = |name: &str| self.folder.join(name).display().to_string();
+        fs::create_dir_all(self.folder.join("tmp"))?;
         let log = File::options().create(true).append(true).open(self.log())?;
         Command::new(find(SERVER)?)
             .arg("--no-defaults")
             .arg(format!("--datadir={}", shown("data")))
+            .arg(format!("--tmpdir={}", shown("tmp")))
             .arg(format!("--socket={}", shown("mysql.sock")))
             .arg(format!("--pid-file={}", shown("pid")))
             .args(SETTINGS)
@@ -166,9 +173,12 @@ pub fn sql(socket: &Path, statements: &str) -> io::Result<String> {
     let mut command = Command::new(find(CLIENT)?);
     command
         .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names"])
-        .arg(format!("--socket={}", socket.display()))
-        .arg(format!("--execute={statements}"));
-    output(&mut command)
+        .arg(format!("--socket={}", socket.display()));
+    // An argument takes no more than 128 KiB.
+    let mut input = tempfile::tempfile()?;
+    input.write_all(statements.as_bytes())?;
+    input.rewind()?;
+    output(command.stdin(input))
 }
 
 /// Makes sure that MariaDB's programs are there.
@@ -200,7 +210,7 @@ fn as_root() -> Option<&'static str> {
 }
 
 fn output(command: &mut Command) -> io::Result<String> {
-    let output = command.stdin(Stdio::null()).output()?;
+    let output = command.output()?;
     let program = command.get_program().to_string_lossy().into_owned();
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();

@@ -228,6 +228,10 @@ mod tests {
             server.start_again(&[]).unwrap();
             assert_eq!(server.sql("SELECT n FROM d.t").unwrap(), "7\n");
         }
+        let many: String =
+            (0..20_000).map(|n| format!("INSERT INTO d.t VALUES ({n});\n")).collect();
+        server.sql(&format!("START TRANSACTION; {many} COMMIT")).unwrap();
+        assert_eq!(server.sql("SELECT COUNT(*) FROM d.t").unwrap(), "20001\n");
         server.stop().unwrap();
         server.start_again(&["--read-only"]).unwrap();
         assert_eq!(server.sql("SELECT @@read_only").unwrap(), "1\n");
@@ -247,11 +251,14 @@ mod tests {
         let told = folder.path().join("socket");
         let ended = Command::new(env::current_exe().unwrap())
             .args(["--exact", "private::tests::a_server_ends_with_the_process_that_started_it"])
+            .arg("--nocapture")
             .env(CHILD, &told)
             .output()
             .unwrap();
         assert!(!ended.status.success());
-        let socket = PathBuf::from(fs::read_to_string(told).unwrap());
+        let socket = fs::read_to_string(told)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&ended.stderr)));
+        let socket = PathBuf::from(socket);
         let began = Instant::now();
         while socket.parent().unwrap().exists() {
             assert!(began.elapsed() < Duration::from_secs(30), "{} stays", socket.display());
