@@ -1,8 +1,11 @@
 //! Salvage of what can still be read of damaged tables, copied into another engine.
 //!
-//! Invariant: the damaged tables are not changed, and only rows that pass their checksums are copied.
+//! Invariant: the damaged tables are not changed, and only rows that pass their checksums are copied. What a server that
+//! is away would say does not count as unreadable: it is waited for, for a while, and otherwise the salvage fails.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jedlik_hashing::NodeId;
 use jedlik_storage_port::{Hint, HintMark};
@@ -16,7 +19,9 @@ use crate::mark::is_kept;
 use crate::redb_store::Salvaged;
 use crate::{HintWrite, MysqlStore, Store, StoreError, Writes};
 
+use super::access::AccessFile;
 use super::failures::Failure;
+use super::file_at;
 use super::hints::record_in;
 use super::keys::{HINT_BYTES, RECORD_BYTES, RowKey, literal, next, padded};
 use super::schema::METADATA;
@@ -24,6 +29,9 @@ use super::schema::METADATA;
 /// Number of keys, and size of the values, that are read at once, about.
 const ROWS_AT_ONCE: usize = 256;
 const BATCH_BYTES: u64 = 4 << 20;
+/// Longest time for which a salvage waits for the server, and the time between two looks.
+const SERVER_PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
 /// Number of readings that may fail.
 const FAILURES_LIMIT: u64 = 96;
 /// Number of leading bytes of a key by which a reading that has failed goes on further along: of a record's key, a
@@ -50,36 +58,18 @@ struct Copied<'a> {
 
 /// Copies records, hints and metadata of the engine whose tables the file at `path` names into `target`.
 pub(crate) fn salvage(path: &Path, target: &dyn Store) -> Result<Salvaged, StoreError> {
-    let mut salvaged = Salvaged::default();
-    let source = match MysqlStore::open_unchanged(path) {
-        Ok(source) => source,
+    match MysqlStore::open_unchanged(path) {
+        Ok(source) => source.copy_into(target),
         Err(error) => {
+            if let Ok(AccessFile { access, .. }) = file_at(path)
+                && let Some(message) = access.away()
+            {
+                return Err(StoreError::Engine { doing: "reading out the tables", message });
+            }
             warn!(path = %path.display(), %error, "a damaged engine can't be opened");
-            return Ok(Salvaged { failures: 1, ..salvaged });
+            Ok(Salvaged { failures: 1, ..Salvaged::default() })
         }
-    };
-    source.copy_metadata(target, &mut salvaged)?;
-    let dropped = source.dropped().clone();
-    let records = |key: &RowKey, _: &[u8], value: &[u8], writes: &mut Writes| {
-        if partition_of(&key.key).is_some_and(|partition| dropped.contains(&partition)) {
-            return Some(());
-        }
-        let record = parse_value(&key.key_bytes(), value).ok()?;
-        writes.records.push((key.placed()?, Some(record)));
-        Some(())
-    };
-    let (table, length) = (&*source.tables.records, RECORD_BYTES);
-    let copied = Copied { table, length, extra: "''", take: &records };
-    source.copy(&copied, target, &mut salvaged)?;
-    let hints = |key: &RowKey, place: &[u8], value: &[u8], writes: &mut Writes| {
-        let hint = hint_of(key, place, value)?;
-        writes.hints.push(HintWrite::from(hint));
-        Some(())
-    };
-    let (table, length) = (&*source.tables.hints, HINT_BYTES);
-    let copied = Copied { table, length, extra: "place", take: &hints };
-    source.copy(&copied, target, &mut salvaged)?;
-    Ok(salvaged)
+    }
 }
 
 fn hint_of(key: &RowKey, place: &[u8], value: &[u8]) -> Option<Hint> {
@@ -92,16 +82,43 @@ fn hint_of(key: &RowKey, place: &[u8], value: &[u8]) -> Option<Hint> {
 }
 
 impl MysqlStore {
+    /// Copies what can be read of the tables into `target`.
+    pub(super) fn copy_into(&self, target: &dyn Store) -> Result<Salvaged, StoreError> {
+        let mut salvaged = Salvaged::default();
+        self.copy_metadata(target, &mut salvaged)?;
+        let dropped = self.dropped().clone();
+        let records = |key: &RowKey, _: &[u8], value: &[u8], writes: &mut Writes| {
+            if partition_of(&key.key).is_some_and(|partition| dropped.contains(&partition)) {
+                return Some(());
+            }
+            let record = parse_value(&key.key_bytes(), value).ok()?;
+            writes.records.push((key.placed()?, Some(record)));
+            Some(())
+        };
+        let (table, length) = (&*self.tables.records, RECORD_BYTES);
+        let copied = Copied { table, length, extra: "''", take: &records };
+        self.copy(&copied, target, &mut salvaged)?;
+        let hints = |key: &RowKey, place: &[u8], value: &[u8], writes: &mut Writes| {
+            let hint = hint_of(key, place, value)?;
+            writes.hints.push(HintWrite::from(hint));
+            Some(())
+        };
+        let (table, length) = (&*self.tables.hints, HINT_BYTES);
+        let copied = Copied { table, length, extra: "place", take: &hints };
+        self.copy(&copied, target, &mut salvaged)?;
+        Ok(salvaged)
+    }
+
     fn copy_metadata(&self, target: &dyn Store, salvaged: &mut Salvaged) -> Result<(), StoreError> {
         let statement = format!(
             "SELECT name, value FROM {} WHERE name LIKE '{METADATA}%' ORDER BY name",
             self.tables.metadata
         );
-        let read = self.link.read("reading metadata", |conn| {
+        let read = self.read_out(|conn| {
             let rows: Vec<(Vec<u8>, Vec<u8>)> = conn.query(&statement)?;
             Ok(rows)
-        });
-        let Ok(rows) = read else {
+        })?;
+        let Some(rows) = read else {
             salvaged.failures += 1;
             return Ok(());
         };
@@ -130,9 +147,8 @@ impl MysqlStore {
     ) -> Result<(), StoreError> {
         let mut from = Some(vec![0; copied.length]);
         while let Some(first) = from.take() {
-            let read =
-                self.link.read("reading out a table", |conn| self.rows(conn, copied, &first));
-            let Ok((rows, last)) = read else {
+            let read = self.read_out(|conn| self.rows(conn, copied, &first))?;
+            let Some((rows, last)) = read else {
                 salvaged.failures += 1;
                 if salvaged.failures >= FAILURES_LIMIT {
                     return Ok(());
@@ -157,6 +173,31 @@ impl MysqlStore {
             from = last.and_then(|last| next(&last));
         }
         Ok(())
+    }
+
+    /// Runs `act`, once more if the server was away; `None` if it fails. A server that ends at each attempt can't read
+    /// what it is asked for.
+    ///
+    /// # Errors
+    /// The server does not come back.
+    fn read_out<T>(
+        &self,
+        mut act: impl FnMut(&mut mysql::Conn) -> Result<T, Failure>,
+    ) -> Result<Option<T>, StoreError> {
+        let doing = "reading out the tables";
+        let mut read = self.link.read(doing, &mut act);
+        let began = Instant::now();
+        while read.is_err() && self.link.check(doing).is_err() {
+            if began.elapsed() > SERVER_PATIENCE {
+                return read.map(Some);
+            }
+            thread::park_timeout(PAUSE);
+            if self.link.check(doing).is_ok() {
+                read = self.link.read(doing, &mut act);
+                break;
+            }
+        }
+        Ok(read.ok())
     }
 
     /// Returns rows from the key `first` on, with their names, the extra column and the value, and the last key of them

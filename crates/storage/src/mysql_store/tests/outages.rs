@@ -17,7 +17,8 @@ use mysql::prelude::Queryable;
 
 use super::{AccessFile, MysqlAddress, MysqlStore, Place, started};
 use crate::fixtures::{everything_of, key, key_at, key_of, lines_of, put, record};
-use crate::{Store, StoreError, Writes};
+use crate::mysql_store::salvage;
+use crate::{MemoryStore, Store, StoreError, Writes};
 
 /// Longest time that anything here may take on a machine that does other work.
 const LONG: Duration = Duration::from_secs(90);
@@ -97,6 +98,27 @@ fn what_a_write_returned_for_is_there_after_the_server_was_killed_and_each_batch
     assert!(acknowledged > 6, "something was written in between");
     drop(store);
     assert_eq!(round_of(&open(&place)), acknowledged);
+}
+
+#[test]
+fn a_salvage_waits_for_a_server_that_is_away_and_takes_no_row_for_unreadable() {
+    let server = started(PrivateServer::start, &[]);
+    let place = Place::on(&server);
+    put(&open(&place), &batch(1)).unwrap();
+    let source = MysqlStore::open_unchanged(&place.path()).unwrap();
+    server.kill().unwrap();
+    let target = MemoryStore::new();
+    let error = salvage(&place.path(), &target).unwrap_err();
+    assert!(matches!(error, StoreError::Engine { .. }), "{error}");
+    let salvaged = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::park_timeout(Duration::from_millis(300));
+            server.start_again(&[]).unwrap();
+        });
+        source.copy_into(&target).unwrap()
+    });
+    assert_eq!((salvaged.records, salvaged.failures), (3, 0));
+    assert_eq!(target.record_count().unwrap(), 3);
 }
 
 #[test]
