@@ -139,10 +139,10 @@ impl AccessFile {
             fs::read_to_string(path).map_err(|error| OpenError::io("reading", path, error))?;
         let damaged = |what: &str| {
             let what = format!(
-                "{what}. Restore it, or remove it while other members are up: they refill the shard, and the tables \
-                 that it named stay in their database"
+                "{what}. The tables that it named stay in their database: drop by hand those of which no shard's file \
+                 has the number"
             );
-            OpenError::Damaged { path: path.into(), what }
+            OpenError::EngineDamaged { path: path.into(), what }
         };
         let body = text.strip_prefix(HEADING).and_then(|rest| rest.split_once('\n'));
         let (stored, body) = body.ok_or_else(|| damaged("it does not begin with its checksum"))?;
@@ -232,7 +232,8 @@ mod tests {
             let mut bytes = sound.clone();
             bytes[at] ^= 1;
             fs::write(&path, bytes).unwrap();
-            assert!(AccessFile::read(&path).is_err(), "byte {at}");
+            let error = AccessFile::read(&path).unwrap_err();
+            assert!(error.is_damage(), "byte {at}: {error}");
         }
         let body = "format = 2\nwhat = \"is new\"\n";
         fs::write(&path, format!("{HEADING}{}\n{body}", checksum(body))).unwrap();

@@ -8,7 +8,7 @@ use jedlik_hashing::NodeId;
 use super::{MysqlStore, Place, server, sql_of};
 use crate::engine_kind::EngineKind;
 use crate::fixtures::{everything_of, hint, key, key_at, put, put_hints, record};
-use crate::mysql_store::salvage;
+use crate::mysql_store::{Tables, salvage};
 use crate::{
     Guarded, HintRow, HintWrite, MemoryStore, OpenError, ShardFolder, Store, StoreError, Writes,
     inspect, shard_folders,
@@ -191,6 +191,39 @@ fn a_damaged_shard_is_set_aside_and_its_tables_are_dropped_with_its_folder() {
     assert_eq!(store.load(&key("a")).unwrap(), None);
     drop(store);
     MysqlStore::remove(&path).unwrap();
+}
+
+#[test]
+fn a_file_with_a_flipped_bit_costs_its_shard_and_the_tables_that_it_named_stay() {
+    let root = tempfile::tempdir().unwrap();
+    let options = Arc::new(Place::new().options());
+    let folder = ShardFolder::new(root.path(), 0)
+        .with_engine(EngineKind::Mysql)
+        .with_mysql(Arc::clone(&options));
+    folder.prepare().unwrap();
+    let path = folder.engine_path();
+    let store = MysqlStore::open(&path, &options).unwrap();
+    put(&store, &[(key("a"), record(1, 1, 9))]).unwrap();
+    let tables = store.tables.clone();
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = MysqlStore::open(&path, &options).unwrap_err();
+    assert!(error.is_damage(), "{error}");
+
+    let aside = folder.rebuild(&error.to_string(), 1).unwrap();
+    assert_eq!((aside.records, aside.hints), (0, 0));
+    let read_me = fs::read_to_string(aside.path.join("README.txt")).unwrap();
+    assert!(read_me.contains("stay in their database"), "{read_me}");
+    let store = MysqlStore::open(&path, &options).unwrap();
+    assert_eq!(store.load(&key("a")).unwrap(), None);
+    drop(store);
+    MysqlStore::remove(&path).unwrap();
+    let records = &tables.records;
+    assert_eq!(sql_of(server(), &format!("SELECT COUNT(*) FROM shop.{records}")), "1\n");
+    let Tables { hints, metadata, .. } = &tables;
+    sql_of(server(), &format!("DROP TABLE shop.{records}, shop.{hints}, shop.{metadata}"));
 }
 
 #[test]
