@@ -162,7 +162,7 @@ impl ShardFolder {
             if exists(&next.join(JOURNAL))? || !exists(&path)? {
                 self.swap("its making was cut short", 0)?;
             } else {
-                fs::remove_dir_all(&next).map_err(io("removing an unfinished", &next))?;
+                remove(&next).map_err(io("removing an unfinished", &next))?;
             }
         }
         make_directory(&path).map_err(io("making the shard's directory", &path))
@@ -297,13 +297,18 @@ impl ShardFolder {
     /// Removes what was set aside of this shard as damaged before: a disk that goes bad must not fill itself up.
     fn forget_older(&self) {
         for (path, _) in self.damaged_aside() {
-            #[cfg(feature = "mysql")]
-            mysql_store::forget(&path.join(EngineKind::Mysql.file_name()));
-            if let Err(error) = fs::remove_dir_all(&path) {
+            if let Err(error) = remove(&path) {
                 warn!(path = %path.display(), %error, "could not be removed");
             }
         }
     }
+}
+
+/// Removes a shard's folder that nobody needs, and the tables that it names, as far as their server answers.
+fn remove(path: &Path) -> io::Result<()> {
+    #[cfg(feature = "mysql")]
+    mysql_store::forget(&path.join(EngineKind::Mysql.file_name()));
+    fs::remove_dir_all(path)
 }
 
 /// Copies what can be read of a damaged engine, unless an earlier attempt has ended a process.

@@ -227,6 +227,23 @@ fn a_file_with_a_flipped_bit_costs_its_shard_and_the_tables_that_it_named_stay()
 }
 
 #[test]
+fn tables_of_a_setting_aside_that_was_cut_short_are_dropped_with_its_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::new();
+    let folder = ShardFolder::new(root.path(), 0)
+        .with_engine(EngineKind::Mysql)
+        .with_mysql(Arc::new(place.options()));
+    folder.prepare().unwrap();
+    let unfinished = root.path().join("shard-0.new/records.mysql");
+    fs::create_dir(unfinished.parent().unwrap()).unwrap();
+    drop(MysqlStore::open(&unfinished, &place.options()).unwrap());
+    let described = MysqlStore::described(&unfinished).unwrap();
+    assert!(place.has(&described));
+    folder.prepare().unwrap();
+    assert!(!unfinished.exists() && !place.has(&described));
+}
+
+#[test]
 fn tables_that_vanish_under_an_open_engine_are_damage_and_the_rest_is_salvaged() {
     let place = Place::new();
     let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
