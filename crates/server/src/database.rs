@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use jedlik_hashing::NodeId;
 use jedlik_storage::{
     Filtered, Guarded, MysqlAccess, MysqlAddress, MysqlOptions, OpenError, ShardFolder, Store,
+    StoreError,
 };
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::config::{Config, Mysql, MysqlPlace};
+use crate::error::NodeError;
 
 /// Pause between two looks for the server.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -46,6 +48,14 @@ pub(crate) fn equipped(folder: ShardFolder, config: &Config, node: NodeId) -> Sh
 pub(crate) fn open(folder: &ShardFolder) -> Result<Arc<dyn Store>, OpenError> {
     let open = || folder.open_mysql().map(Filtered::over);
     Ok(Arc::new(Guarded::open(&folder.engine_path(), open)?))
+}
+
+/// Whether a start may have failed because the server went away once it had answered. What it refuses it refuses once
+/// more.
+pub(crate) fn may_come_back(config: &Config, error: &NodeError) -> bool {
+    let NodeError::Storage(error) = error else { return false };
+    config.records.mysql.is_some()
+        && matches!(error, OpenError::Engine { .. } | OpenError::Replay(StoreError::Engine { .. }))
 }
 
 /// Waits until the server that is configured answers, if there is one.

@@ -8,6 +8,7 @@ use jedlik_hashing::NodeId;
 use jedlik_storage::{OpenError, ShardFolder, Store};
 
 use crate::config::Config;
+use crate::error::NodeError;
 
 /// Returns the folder as it is.
 pub(crate) fn equipped(folder: ShardFolder, _config: &Config, _node: NodeId) -> ShardFolder {
@@ -18,6 +19,11 @@ pub(crate) fn equipped(folder: ShardFolder, _config: &Config, _node: NodeId) -> 
 pub(crate) fn open(folder: &ShardFolder) -> Result<Arc<dyn Store>, OpenError> {
     let message = "this program was built without the feature `mysql`".into();
     Err(OpenError::Engine { path: folder.engine_path(), message })
+}
+
+/// Whether a start may succeed later: no server has failed.
+pub(crate) fn may_come_back(_config: &Config, _error: &NodeError) -> bool {
+    false
 }
 
 /// Waits for no server, since there is none.

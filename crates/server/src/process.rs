@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jedlik_net::released;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::{Config, Snapshot};
 use crate::database;
@@ -20,6 +20,9 @@ use crate::reload::{Load, Reload};
 ///
 /// A second thread on two cores cost a third of the gets: each packet woke both.
 const CORES_A_NETWORK_THREAD: usize = 4;
+
+/// Number of times that a node is started while the server that has its records fails: it answered just before.
+const ATTEMPTS: u32 = 3;
 
 /// Runs a node until SIGTERM or SIGINT, then stops it cleanly; a second signal ends it at once. On SIGHUP it reads its
 /// configuration anew, with `load`; `running` holds the settings that `config` was made of.
@@ -38,6 +41,7 @@ pub fn run(
         let mut signals = Signals::listen()?;
         let mut hangups = listen(SignalKind::hangup())?;
         let mut reload = Reload::new(load, running);
+        let mut attempts = 0;
         let (node, ended) = loop {
             tokio::select! {
                 () = signals.stop() => {
@@ -46,7 +50,15 @@ pub fn run(
                 }
                 () = database::awaited(config) => {}
             }
-            let mut node = Node::begin(config, empty).await?;
+            attempts += 1;
+            let mut node = match Node::begin(config, empty).await {
+                Err(error) if attempts < ATTEMPTS && database::may_come_back(config, &error) => {
+                    warn!(%error, "the MySQL server has failed while the node started; once more");
+                    continue;
+                }
+                begun => begun?,
+            };
+            attempts = 0;
             match until_it_ends(&mut node, &mut signals, &mut hangups, &mut reload).await {
                 Some(Ending::Again) => {
                     info!("starting again");

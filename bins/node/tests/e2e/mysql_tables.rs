@@ -1,5 +1,12 @@
 //! Clusters whose records are in tables of a MariaDB server: kills of nodes and of the server under them.
 
+use std::io;
+use std::net::Shutdown;
+use std::ops::Range;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
+
 use jedlik_protocol::Key;
 use jedlik_services::PrivateServer;
 
@@ -86,6 +93,45 @@ fn a_server_that_is_killed_loses_nothing_and_a_node_that_starts_meanwhile_waits_
     }
     cluster.wait_until_all_are_up(0);
     all_there(&cluster, &observer, &keys);
+}
+
+/// Listens at `path` for connections to a server. Those with the numbers `lost`, from 0 on, end at once.
+fn losing(server: &PrivateServer, path: &Path, lost: Range<usize>) {
+    let listener = UnixListener::bind(path).unwrap();
+    let behind = server.socket();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            if lost.contains(&number) {
+                continue;
+            }
+            let server = UnixStream::connect(&behind).unwrap();
+            let ways =
+                [(stream.try_clone().unwrap(), server.try_clone().unwrap()), (server, stream)];
+            for (mut from, mut to) in ways {
+                thread::spawn(move || {
+                    // Either side may end the connection.
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_server_that_goes_away_again_while_a_node_starts_is_waited_for_once_more() {
+    let server = server();
+    let mut cluster = Cluster::unfounded();
+    cluster.issue("node", "n1");
+    let mut node = Node::new(cluster.path("n1"), "n1");
+    on(&server, &mut node);
+    let socket = cluster.path("socket");
+    // The first connection is that of the wait, the second one opens a shard.
+    losing(&server, &socket, 1..2);
+    node.options[2] = format!("--mysql-socket={}", socket.display());
+    node.start(&[]);
+    assert!(node.log().contains("the MySQL server has failed while the node started"));
+    cluster.nodes.push(node);
 }
 
 #[test]
