@@ -14,7 +14,8 @@ use crate::{packages, step};
 const NAME: &str = "jedlik-chaos";
 /// Seed of the run in CI on the default engine: kills, stops, cuts and delays, while a member leaves and one is replaced.
 const FIRST_SEED: &str = "5";
-/// Seed of those on the other engines: bits flip in a member's engine, amid kills, stops, cuts and wrong clocks.
+/// Seed of those on the other engines: bits flip in what a member's engine keeps, amid kills, stops, cuts and wrong
+/// clocks.
 const OTHER_SEED: &str = "1";
 
 /// Arguments of a run of real nodes with faults.
@@ -42,6 +43,7 @@ pub(crate) fn run(workspace: &Workspace, chaos: &Chaos) -> anyhow::Result<()> {
 /// A promise is broken, or a run fails; the error names the engines.
 pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     packages::have_clocks()?;
+    packages::have_databases()?;
     let program = workspace.binaries(Profile::Release).join(NAME);
     let mut failures = Vec::new();
     for engine in Engine::ALL {

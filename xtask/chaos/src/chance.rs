@@ -12,6 +12,10 @@ pub(crate) enum Concern {
     Faults,
     /// Bits that flip on the disk of the member with this number.
     Rot(u16),
+    /// Parts of the member with this number that go back to an earlier state.
+    PutBack(u16),
+    /// Kinds and times of the faults of a server that has nodes' records.
+    Server,
     /// Requests of the session with this number.
     Session(u16),
 }
@@ -26,7 +30,9 @@ impl Chance {
         random.set_stream(match concern {
             Concern::Changes => 1,
             Concern::Faults => 2,
+            Concern::Server => 3,
             Concern::Rot(number) => (1 << 32) + u64::from(number),
+            Concern::PutBack(number) => (2 << 32) + u64::from(number),
             Concern::Session(number) => 16 + u64::from(number),
         });
         Self(random)

@@ -130,7 +130,15 @@ impl Changes {
         cluster.chronicle.say(change.to_string());
         match change {
             MemberChange::Rot(_) => {
-                cluster.rot(node, &mut Chance::new(self.seed, Concern::Rot(node))).await?;
+                let mut chance = Chance::new(self.seed, Concern::Rot(node));
+                let mut flipped = cluster.rot(node, &mut chance).await?;
+                if flipped == 0 {
+                    // Tables are empty as long as the journal has everything, which a start moves into them.
+                    cluster.kill(node).await?;
+                    cluster.start(node).await?;
+                    flipped = cluster.rot(node, &mut chance).await?;
+                }
+                cluster.chronicle.say(format!("{flipped} bits of n{node} have flipped"));
             }
             MemberChange::PutBack(_) => {
                 cluster.kill(node).await?;
@@ -138,7 +146,7 @@ impl Changes {
                 cluster.start(node).await?;
                 sleep(COPY_AGE).await;
                 cluster.kill(node).await?;
-                cluster.put_back(node).await?;
+                cluster.put_back(node, &mut Chance::new(self.seed, Concern::PutBack(node))).await?;
                 cluster.start(node).await?;
             }
             _ => {

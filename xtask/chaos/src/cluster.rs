@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jedlik_client::{Client, Identity};
+use jedlik_engines::Engine;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::chronicle::{Chronicle, print};
 use crate::clock;
 use crate::command::{command, output};
+use crate::databases::Databases;
 use crate::engines::Engines;
 use crate::network::Network;
 use crate::node::{Node, NodeCondition};
@@ -37,6 +40,8 @@ pub(crate) struct Cluster {
     folder: PathBuf,
     binaries: PathBuf,
     pub(crate) engines: Engines,
+    /// Server that some of the engines keep their records on; it is started with the first node that has such an engine.
+    databases: OnceCell<Databases>,
     pub(crate) network: Network,
     pub(crate) chronicle: Arc<Chronicle>,
     nodes: Mutex<BTreeMap<Number, Node>>,
@@ -51,7 +56,8 @@ impl Cluster {
         engines: Engines,
     ) -> Self {
         let (chronicle, nodes) = (Arc::new(Chronicle::new()), Mutex::default());
-        Self { folder, binaries, engines, network, chronicle, nodes }
+        let databases = OnceCell::new();
+        Self { folder, binaries, engines, databases, network, chronicle, nodes }
     }
 
     /// Makes the authority, starts the nodes, and commits their first layout.
@@ -107,10 +113,30 @@ impl Cluster {
         let name = format!("n{number}");
         self.issue("node", &name).await?;
         let address = self.network.add(number).await?;
-        let node = Node::new(number, self.path(&name), address, self.engines.of(number));
+        let mysql = match self.has_tables(number) {
+            true => Some(self.database(&name).await?),
+            false => None,
+        };
+        let engine = (self.engines.of(number), mysql);
+        let node = Node::new(number, self.path(&name), address, engine);
         self.nodes.lock().await.insert(number, node);
         self.start(number).await?;
         self.write_profiles().await
+    }
+
+    /// Makes a database for a node, and returns the table of its configuration that says so.
+    async fn database(&self, name: &str) -> anyhow::Result<String> {
+        let databases = self.databases.get_or_try_init(Databases::start).await?;
+        databases.add(name).await?;
+        Ok(databases.config(name))
+    }
+
+    /// Returns the server of the nodes that have their records on one.
+    ///
+    /// # Errors
+    /// No node has.
+    pub(crate) fn databases(&self) -> anyhow::Result<&Databases> {
+        self.databases.get().context("no node has its records on a server")
     }
 
     /// Starts a node that is not running, and waits until it serves.
@@ -233,19 +259,48 @@ impl Cluster {
         find(&mut *self.nodes.lock().await, number)?.lose_disk()
     }
 
-    /// Copies the data directory of a node that was killed.
+    /// Copies the data directory of a node that was killed, and its tables on a server.
     pub(crate) async fn copy_disk(&self, number: Number) -> anyhow::Result<()> {
-        find(&mut *self.nodes.lock().await, number)?.copy_disk()
+        find(&mut *self.nodes.lock().await, number)?.copy_disk()?;
+        match self.has_tables(number) {
+            true => self.databases()?.copy(&format!("n{number}")).await,
+            false => Ok(()),
+        }
     }
 
-    /// Puts the copy back in a node that was killed.
-    pub(crate) async fn put_back(&self, number: Number) -> anyhow::Result<()> {
-        find(&mut *self.nodes.lock().await, number)?.put_back()
+    /// Puts the copy back in a node that was killed. Of a directory and tables on a server one may go back without the
+    /// other, since each has backups of its own.
+    pub(crate) async fn put_back(&self, number: Number, chance: &mut Chance) -> anyhow::Result<()> {
+        let has_tables = self.has_tables(number);
+        let (directory, tables) = match has_tables.then(|| chance.below(3)) {
+            None | Some(0) => (true, false),
+            Some(1) => (false, true),
+            Some(_) => (true, true),
+        };
+        find(&mut *self.nodes.lock().await, number)?.end_copy(directory)?;
+        if has_tables {
+            self.databases()?.end_copy(&format!("n{number}"), tables).await?;
+            let parts = [(directory, "directory"), (tables, "tables")].into_iter();
+            let back: Vec<&str> = parts.filter(|part| part.0).map(|part| part.1).collect();
+            self.chronicle.say(format!("n{number} has an earlier state: {}", back.join(", ")));
+        }
+        Ok(())
     }
 
-    /// Flips bits in the files of a node's engine.
-    pub(crate) async fn rot(&self, number: Number, chance: &mut Chance) -> anyhow::Result<()> {
-        find(&mut *self.nodes.lock().await, number)?.rot(chance)
+    fn has_tables(&self, number: Number) -> bool {
+        self.engines.of(number) == Engine::Mysql
+    }
+
+    /// Flips bits in what a node's engine keeps, and returns their number: 0 if there is nothing.
+    pub(crate) async fn rot(&self, number: Number, chance: &mut Chance) -> anyhow::Result<usize> {
+        let _well = match self.databases.get() {
+            Some(databases) => Some(databases.well().await),
+            None => None,
+        };
+        let mut nodes = self.nodes.lock().await;
+        let node = find(&mut nodes, number)?;
+        // A server is asked by another program, some times.
+        block_in_place(|| node.rot(chance))
     }
 
     /// Ends the reader of a node's log.

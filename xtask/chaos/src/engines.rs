@@ -27,6 +27,11 @@ impl Engines {
             Self::Mixed => Engine::ALL[usize::from(number) % Engine::ALL.len()],
         }
     }
+
+    /// Whether nodes have their records on a server.
+    pub(crate) fn have_server(self) -> bool {
+        matches!(self, Self::Mixed | Self::All(Engine::Mysql))
+    }
 }
 
 impl fmt::Display for Engines {
@@ -64,6 +69,7 @@ mod tests {
             let all: Engines = engine.name().parse().unwrap();
             assert!((1..=4).all(|number| all.of(number) == engine));
             assert_eq!(all.to_string(), engine.name());
+            assert_eq!(all.have_server(), engine == Engine::Mysql);
         }
         assert!("none".parse::<Engines>().unwrap_err().ends_with("or mixed"));
     }

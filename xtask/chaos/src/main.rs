@@ -8,6 +8,7 @@ mod chronicle;
 mod clock;
 mod cluster;
 mod command;
+mod databases;
 mod engines;
 mod faults;
 mod judge;
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
     /// Members at the start
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
     nodes: u16,
-    /// Engine of every node: redb or lsm; or mixed, for nodes that have different ones
+    /// Engine of every node: redb, lsm or mysql; or mixed, for nodes that have different ones
     #[arg(long, default_value = "redb")]
     engine: Engines,
     /// Folder for everything while it runs [default: the folder for temporary files]
@@ -95,7 +96,8 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 As root each node has a network namespace of its own, and can be cut off and held up; otherwise nodes
-are processes that are killed and stopped.
+are processes that are killed and stopped. Nodes on mysql have a MariaDB of the run's own, which is killed and
+stopped too.
 Exit codes: 0 nothing is lost, 1 a promise is broken, 2 the run failed, 130 interrupted.
 
 Examples:

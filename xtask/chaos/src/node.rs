@@ -56,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     folder: PathBuf,
     engine: Engine,
+    /// Table of the configuration that names the node's database; `None` for an engine that needs none.
+    mysql: Option<String>,
     child: Option<Child>,
     /// Task that copies the process's standard error into the log.
     reader: Option<JoinHandle<()>>,
@@ -69,11 +71,12 @@ impl Node {
         number: Number,
         folder: PathBuf,
         address: SocketAddr,
-        engine: Engine,
+        (engine, mysql): (Engine, Option<String>),
     ) -> Self {
         let condition = NodeCondition::Well;
         let (child, reader) = (None, None);
-        Self { number, condition, address, folder, engine, child, reader, log_from_bytes: 0 }
+        let log_from_bytes = 0;
+        Self { number, condition, address, folder, engine, mysql, child, reader, log_from_bytes }
     }
 
     /// Returns the node's name in the cluster.
@@ -132,11 +135,12 @@ impl Node {
             "data_dir = \"data\"\nlisten = \"{}\"\nseeds = [{}]\nzone = \"{}\"\n\
              engine = \"{}\"\n\n\
              [storage]\njournal_bytes = {JOURNAL_BYTES}\n\n\
-             [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n",
+             [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n{}",
             self.address,
             seeds.join(", "),
             self.name(),
-            self.engine
+            self.engine,
+            self.mysql.as_deref().unwrap_or_default()
         )
     }
 
@@ -213,22 +217,30 @@ impl Node {
             .with_context(|| format!("can't copy the directory of {}", self.name()))
     }
 
-    /// Replaces the data directory with the copy.
-    pub(crate) fn put_back(&self) -> anyhow::Result<()> {
+    /// Replaces the data directory with the copy, or removes the copy.
+    pub(crate) fn end_copy(&self, put_back: bool) -> anyhow::Result<()> {
+        let copy = self.folder.join(COPY);
+        if !put_back {
+            return fs::remove_dir_all(copy)
+                .with_context(|| format!("can't remove the copy of {}", self.name()));
+        }
         self.lose_disk()?;
-        fs::rename(self.folder.join(COPY), self.data())
+        fs::rename(copy, self.data())
             .with_context(|| format!("can't put the copy of {} back", self.name()))
     }
 
-    /// Flips a bit in each of several places of the engines' files. The process may run.
-    pub(crate) fn rot(&self, chance: &mut Chance) -> anyhow::Result<()> {
+    /// Flips a bit in each of several places of the engines' files, or of their tables, and returns the number of bits.
+    /// The process may run.
+    pub(crate) fn rot(&self, chance: &mut Chance) -> anyhow::Result<usize> {
+        let mut flipped = 0;
         for shard in fs::read_dir(self.data())? {
             let shard = shard?.path();
             for _ in 0..ROTTEN_PLACES {
-                self.engine.flip_a_bit(&shard, &mut |limit| chance.below(limit))?;
+                let done = self.engine.flip_a_bit(&shard, &mut |limit| chance.below(limit))?;
+                flipped += usize::from(done);
             }
         }
-        Ok(())
+        Ok(flipped)
     }
 
     fn log(&self) -> anyhow::Result<String> {

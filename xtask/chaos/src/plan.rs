@@ -1,7 +1,8 @@
 //! The plan of a run: faults with their times and places, and changes of the membership.
 //!
 //! Invariants: a plan is a function of its setting alone. It never has more nodes in trouble at the same time than
-//! [`troubled_limit`] allows, and never destroys a copy while another copy is missing for good.
+//! [`troubled_limit`] allows, and never destroys a copy while another copy is missing for good. Faults of a server that
+//! has nodes' records come on top: they destroy nothing.
 
 use std::fmt;
 
@@ -21,6 +22,9 @@ const FIRST_FAULT_MS: u64 = 3_000;
 const LAST_MS: u64 = 6_000;
 /// Amount by which a clock is set wrong.
 const HOUR_S: i32 = 3_600;
+/// Longest fault of a server, and the shortest time between two of its faults.
+const SERVER_FAULT_MS: u64 = 8_000;
+const SERVER_PAUSE_MS: u64 = 12_000;
 /// Time for which a node that is gone for good counts as missing.
 const MISSING_MS: u64 = 20_000;
 
@@ -35,6 +39,8 @@ pub(crate) struct Setting {
     pub(crate) nodes: Number,
     /// Whether members come and go.
     pub(crate) changes: bool,
+    /// Whether nodes have their records on a server.
+    pub(crate) server: bool,
 }
 
 /// Kind of fault of one node.
@@ -65,6 +71,23 @@ pub(crate) struct Fault {
     pub(crate) trouble: Trouble,
 }
 
+/// Kind of fault of the server that has nodes' records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerTrouble {
+    /// SIGKILL, and a start once the time is up.
+    Kill,
+    /// SIGSTOP, and SIGCONT once the time is up.
+    Stop,
+}
+
+/// Fault of the server, with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerFault {
+    pub(crate) at_ms: u64,
+    pub(crate) for_ms: u64,
+    pub(crate) trouble: ServerTrouble,
+}
+
 /// Change of the membership, or of a member's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MemberChange {
@@ -78,9 +101,9 @@ pub(crate) enum MemberChange {
     Remove(Number),
     /// A member loses its disk, and comes back empty under its own identity.
     LoseDisk(Number),
-    /// A member comes back with an older copy of its directory.
+    /// A member comes back with an older copy of its directory, or of its tables on a server, or of both.
     PutBack(Number),
-    /// Bits flip in the files of a member's engine while it runs.
+    /// Bits flip in what a member's engine keeps while it runs.
     Rot(Number),
 }
 
@@ -95,6 +118,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) faults: Vec<Fault>,
+    pub(crate) server_faults: Vec<ServerFault>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -107,7 +131,8 @@ pub(crate) fn troubled_limit(members: usize) -> usize {
 impl Plan {
     pub(crate) fn new(setting: &Setting) -> Self {
         let steps = if setting.changes { steps(setting) } else { Vec::new() };
-        Self { faults: faults(setting, &steps), steps }
+        let server_faults = if setting.server { server_faults(setting) } else { Vec::new() };
+        Self { faults: faults(setting, &steps), server_faults, steps }
     }
 }
 
@@ -173,6 +198,23 @@ fn faults(setting: &Setting, steps: &[Step]) -> Vec<Fault> {
         at_ms += chance.between(500, 4_000);
     }
     faults
+}
+
+/// Returns the server's faults, one after the other. A node waits no longer than some seconds for an answer, and some
+/// faults last longer.
+fn server_faults(setting: &Setting) -> Vec<ServerFault> {
+    let mut chance = Chance::new(setting.seed, Concern::Server);
+    let mut faults = Vec::new();
+    let mut at_ms = FIRST_FAULT_MS + chance.below(SERVER_PAUSE_MS);
+    loop {
+        let trouble = chance.pick(&[ServerTrouble::Kill, ServerTrouble::Stop]);
+        let for_ms = chance.between(300, SERVER_FAULT_MS);
+        if at_ms + for_ms + LAST_MS > setting.span_ms {
+            return faults;
+        }
+        faults.push(ServerFault { at_ms, for_ms, trouble });
+        at_ms += for_ms + SERVER_PAUSE_MS + chance.below(SERVER_PAUSE_MS);
+    }
 }
 
 /// Returns the nodes that may have trouble at this time: members that stay, and those that have just joined.
@@ -245,9 +287,9 @@ impl fmt::Display for MemberChange {
             Self::Remove(node) => write!(f, "n{node} dies and is removed"),
             Self::LoseDisk(node) => write!(f, "n{node} loses its disk and comes back empty"),
             Self::PutBack(node) => {
-                write!(f, "n{node} comes back with an old copy of its directory")
+                write!(f, "n{node} comes back with an old copy of what it keeps")
             }
-            Self::Rot(node) => write!(f, "bits flip in the files of n{node}'s engine"),
+            Self::Rot(node) => write!(f, "bits flip in what n{node}'s engine keeps"),
         }
     }
 }
@@ -281,11 +323,28 @@ impl fmt::Display for Fault {
     }
 }
 
+impl ServerTrouble {
+    /// Returns the name under which the fault is counted.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "server kill",
+            Self::Stop => "server stop",
+        }
+    }
+}
+
+impl fmt::Display for ServerFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {} ms", self.trouble.name(), self.for_ms)
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults = self.faults.iter().map(|fault| (fault.at_ms, fault.to_string()));
+        let of_server = self.server_faults.iter().map(|fault| (fault.at_ms, fault.to_string()));
         let steps = self.steps.iter().map(|step| (step.at_ms, step.change.to_string()));
-        let mut lines: Vec<(u64, String)> = faults.chain(steps).collect();
+        let mut lines: Vec<(u64, String)> = faults.chain(of_server).chain(steps).collect();
         lines.sort();
         for (at_ms, line) in lines {
             writeln!(f, "  {:>5}.{:03}  {line}", at_ms / 1_000, at_ms % 1_000)?;

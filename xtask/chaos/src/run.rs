@@ -20,7 +20,7 @@ use crate::plan::{Number, Plan, Setting};
 use crate::record::Event;
 use crate::report::{Broken, Report, Requests};
 use crate::trace::{in_words, trace};
-use crate::{Arguments, faults, rest};
+use crate::{Arguments, databases, faults, rest};
 
 /// Number of clients that the sessions share, each with connections of its own.
 const CLIENTS: usize = 4;
@@ -57,7 +57,8 @@ impl Planned {
         let span_ms = (minutes * 60_000.0) as u64;
         let (nodes, sabotage) = (arguments.nodes, arguments.sabotage);
         let changes = !arguments.no_changes && !sabotage;
-        let setting = Setting { seed, span_ms, nodes, changes };
+        let server = arguments.engine.have_server();
+        let setting = Setting { seed, span_ms, nodes, changes, server };
         let usual = if span_ms < LONG_MS { 6 } else { 16 };
         let writers = arguments.writers.unwrap_or(usual);
         let readers = arguments.readers.unwrap_or(writers);
@@ -149,6 +150,7 @@ async fn disturb(
         // A change that fails is a finding, not the end of the run.
         async { Ok(changes.run(&plan.steps, start, end).await) },
         faults::run(cluster.clone(), plan.faults.clone(), start),
+        databases::run(cluster.clone(), plan.server_faults.clone(), start),
         sabotage(cluster, planned, start),
         async {
             sleep_until(end).await;

@@ -1,4 +1,5 @@
-//! Engines on which tests run real nodes: their names in a node's configuration, and their files in a shard's folder.
+//! Engines on which tests run real nodes: their names in a node's configuration, their files in a shard's folder, and
+//! their tables on a server.
 //!
 //! Invariant: this is the one list of engines that chaos, the end-to-end tests and CI go through.
 
@@ -9,6 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+mod tables;
+
+pub use tables::{Tables, flipped};
+
 /// Engine that keeps a node's records on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
@@ -16,17 +21,20 @@ pub enum Engine {
     Redb,
     /// Engine that keeps them in a folder of sorted tables.
     Lsm,
+    /// Engine that keeps them in tables of a MySQL or MariaDB server, which a file names.
+    Mysql,
 }
 
 impl Engine {
     /// Every engine, beginning with the default of a node.
-    pub const ALL: [Self; 2] = [Self::Redb, Self::Lsm];
+    pub const ALL: [Self; 3] = [Self::Redb, Self::Lsm, Self::Mysql];
 
     /// Returns the engine's name in a node's configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
             Self::Lsm => "lsm",
+            Self::Mysql => "mysql",
         }
     }
 
@@ -35,6 +43,7 @@ impl Engine {
         match self {
             Self::Redb => "records.redb",
             Self::Lsm => "records.lsm",
+            Self::Mysql => "records.mysql",
         }
     }
 
@@ -49,13 +58,17 @@ impl Engine {
         Ok(files)
     }
 
-    /// Flips a bit in one of the engine's files in a shard's folder; whoever has the file open sees it. `below` chooses
-    /// the file, the place and the bit: it returns a number below its argument. Returns false if there was nothing to
-    /// flip, or the engine has removed it by now.
+    /// Flips a bit of what the engine keeps for a shard, in one of its files or in a row of its tables; whoever has it
+    /// open sees it. `below` chooses the place and the bit: it returns a number below its argument. Returns false if
+    /// there was nothing to flip, or the engine has removed it by now.
     ///
     /// # Errors
-    /// A file can't be read or written.
+    /// A file can't be read or written, or the server of the tables refuses.
     pub fn flip_a_bit(self, shard: &Path, below: &mut dyn FnMut(u64) -> u64) -> io::Result<bool> {
+        if self == Self::Mysql {
+            let tables = Tables::named_at(&shard.join(self.file_name()))?;
+            return tables.map_or(Ok(false), |tables| tables.flip_a_bit(below));
+        }
         let files = self.files(shard)?;
         if files.is_empty() {
             return Ok(false);
@@ -125,7 +138,7 @@ mod tests {
             assert_eq!(engine.to_string().parse(), Ok(engine));
         }
         let error = "memory".parse::<Engine>().unwrap_err();
-        assert!(error.contains("redb, lsm"), "{error}");
+        assert!(error.contains("redb, lsm, mysql"), "{error}");
     }
 
     #[test]
@@ -141,6 +154,7 @@ mod tests {
         fs::create_dir_all(&tables).unwrap();
         fs::write(tables.join("0"), "two").unwrap();
         fs::write(folder.path().join("records.lsm/current"), "three").unwrap();
+        fs::write(folder.path().join("records.mysql"), "four").unwrap();
         let below = |engine: Engine| -> Vec<String> {
             let files = engine.files(folder.path()).unwrap();
             let relative = files.iter().map(|path| path.strip_prefix(folder.path()).unwrap());
@@ -148,6 +162,7 @@ mod tests {
         };
         assert_eq!(below(Engine::Redb), ["records.redb"]);
         assert_eq!(below(Engine::Lsm), ["records.lsm/current", "records.lsm/tables/0"]);
+        assert_eq!(below(Engine::Mysql), ["records.mysql"]);
     }
 
     #[test]

@@ -1,13 +1,17 @@
-//! The engine of the tests' nodes, and damage to its files while a node is stopped.
+//! The engine of the tests' nodes, and damage to its files, or to its tables, while a node is stopped.
 //!
 //! `JEDLIK_TEST_ENGINE` names the engine of all nodes for which a test chooses none; otherwise it is a node's default.
+//! Nodes on a MySQL server share one MariaDB, which ends with this process, and have a database each.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use jedlik_engines::Engine;
+use jedlik_engines::{Engine, Tables, flipped};
+use jedlik_services::PrivateServer;
 use jedlik_storage::open_redb_file;
 use lsm_tree::{
     AbstractTree, AnyTree, Config, Guard, KvSeparationOptions, SeqNo, SequenceNumberCounter,
@@ -27,8 +31,11 @@ const PAGE_BYTES: usize = 4096;
 const LEAF: u8 = 1;
 /// Distance between two bits that flip in sorted tables: each block of rows has some.
 const FLIP_EVERY_BYTES: usize = 64;
-/// One of so many pages with rows is hit in a redb file.
+/// One of so many pages with rows is hit in a redb file, and one of so many rows in a table.
 const FLIP_EVERY_PAGES: usize = 7;
+const FLIP_EVERY_ROWS: usize = 7;
+/// Row of a server's table of metadata that is read at each start; a copy of the names in `crates/storage`.
+const READ_AT_STARTS: &str = "m.life";
 
 /// Rows of records, by their keys in the engine's own bytes.
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -39,6 +46,21 @@ type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 pub(crate) fn usual() -> Engine {
     let named = env::var("JEDLIK_TEST_ENGINE").ok();
     named.map_or(Engine::ALL[0], |name| name.parse().unwrap())
+}
+
+/// Makes a database for a node of its own, and returns the options of the node, and of the admin tool, that name it.
+pub(crate) fn database() -> [String; 3] {
+    static SERVER: OnceLock<PrivateServer> = OnceLock::new();
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let server = SERVER
+        .get_or_init(|| PrivateServer::start(&[]).expect("these tests need MariaDB's programs"));
+    let name = format!("node_{}", MADE.fetch_add(1, Ordering::Relaxed));
+    server.sql(&format!("CREATE DATABASE {name}")).unwrap();
+    [
+        format!("--mysql-socket={}", server.socket().display()),
+        "--mysql-user=root".into(),
+        format!("--mysql-database={name}"),
+    ]
 }
 
 /// Changes the last byte of every value in a stopped node's engines, and returns the number of values.
@@ -79,7 +101,41 @@ fn change_records(engine: Engine, shard: &Path, change: impl Fn(Rows) -> Changes
     match engine {
         Engine::Redb => change_in_redb(&path, change),
         Engine::Lsm => change_in_sorted_tables(&path, change),
+        Engine::Mysql => change_on_server(&tables(shard), change),
     }
+}
+
+/// Returns the tables of a shard on a server.
+fn tables(shard: &Path) -> Tables {
+    Tables::named_at(&shard.join(Engine::Mysql.file_name())).unwrap().expect("the shard has tables")
+}
+
+fn change_on_server(tables: &Tables, change: impl Fn(Rows) -> Changes) -> usize {
+    let records = tables.records();
+    let rows = tables.sql(&format!("SELECT HEX(k), HEX(value) FROM {records}")).unwrap();
+    let row = |line: &str| line.split_once('\t').map(|(key, value)| (bytes(key), bytes(value)));
+    let changes = change(rows.lines().map(|line| row(line).unwrap()).collect());
+    let statement = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
+        let key = hex(key);
+        match value {
+            Some(value) => {
+                format!("UPDATE {records} SET value = x'{}' WHERE k = x'{key}';\n", hex(value))
+            }
+            None => format!("DELETE FROM {records} WHERE k = x'{key}';\n"),
+        }
+    };
+    let statements: String = changes.iter().map(statement).collect();
+    tables.sql(&format!("START TRANSACTION;\n{statements}COMMIT")).unwrap();
+    changes.len()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(digits).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn change_in_redb(path: &Path, change: impl Fn(Rows) -> Changes) -> usize {
@@ -123,32 +179,40 @@ fn change_in_sorted_tables(path: &Path, change: impl Fn(Rows) -> Changes) -> usi
     changes.len()
 }
 
-/// Flips bits in some of the pages, or in each of the blocks, that hold rows of a stopped shard, so that its engine is
-/// found to be damaged.
+/// Flips bits in some of the pages, in each of the blocks, or in some of the rows, that hold records of a stopped shard,
+/// so that its engine is found to be damaged.
 pub(crate) fn rot(engine: Engine, shard: &Path) {
-    let mut hit = 0;
-    for path in engine.files(shard).unwrap() {
-        let mut bytes = fs::read(&path).unwrap();
-        match engine {
-            Engine::Redb => {
-                let has_rows = |page: &[u8]| page.windows(5).any(|window| window == b"kept-");
-                let pages = leaves(&mut bytes).filter(|page| has_rows(page));
-                pages.step_by(FLIP_EVERY_PAGES).for_each(|page| {
-                    page[0] ^= 8;
-                    hit += 1;
-                });
-            }
-            Engine::Lsm if is_table(&path) => {
-                // The rows come before the index.
-                let rows = bytes.len() / 2;
-                bytes[..rows].iter_mut().step_by(FLIP_EVERY_BYTES).for_each(|byte| *byte ^= 4);
-                hit += rows;
-            }
-            Engine::Lsm => continue,
-        }
-        fs::write(path, bytes).unwrap();
-    }
+    let hit = match engine {
+        Engine::Redb => in_files(engine, shard, |bytes| {
+            let has_rows = |page: &[u8]| page.windows(5).any(|window| window == b"kept-");
+            let pages = leaves(bytes).filter(|page| has_rows(page)).step_by(FLIP_EVERY_PAGES);
+            pages.map(|page| page[0] ^= 8).count()
+        }),
+        Engine::Lsm => in_files(engine, shard, |bytes| {
+            // The rows come before the index.
+            let rows = bytes.len() / 2;
+            bytes[..rows].iter_mut().step_by(FLIP_EVERY_BYTES).for_each(|byte| *byte ^= 4);
+            rows
+        }),
+        Engine::Mysql => rot_on_server(&tables(shard)),
+    };
     assert!(hit > 0, "{} has rows", shard.display());
+}
+
+/// Flips bits in the names of some records, and in a row without which the shard is not opened.
+fn rot_on_server(tables: &Tables) -> usize {
+    let [in_name, in_value] =
+        ["name", "value"].map(|column| flipped(column, &format!("LENGTH({column})"), 1));
+    let (records, metadata) = (tables.records(), tables.metadata());
+    let some = format!("ORD(RIGHT(k, 1)) % {FLIP_EVERY_ROWS} = 0");
+    let hit = tables.sql(&format!(
+        "UPDATE {metadata} SET {in_value} WHERE name = '{READ_AT_STARTS}'; SELECT ROW_COUNT(); \
+         UPDATE {records} SET {in_name} WHERE {some}; SELECT ROW_COUNT()"
+    ));
+    let hit = hit.unwrap();
+    let (of_metadata, of_records) = hit.trim_end().split_once('\n').unwrap();
+    assert_eq!(of_metadata, "1");
+    of_records.parse().unwrap()
 }
 
 /// Flips a bit in every row of a stopped shard in which `text` is found, `at` bytes past its beginning; returns the
@@ -160,17 +224,32 @@ pub(crate) fn flip_in_rows(engine: Engine, shard: &Path, text: &[u8], at: usize)
         places.iter().for_each(|place| bytes[place + at] ^= 1);
         places.len()
     };
-    let mut flipped = 0;
-    for path in engine.files(shard).unwrap() {
-        let mut bytes = fs::read(&path).unwrap();
-        flipped += match engine {
-            Engine::Redb => leaves(&mut bytes).map(flip).sum(),
-            Engine::Lsm if is_table(&path) => flip(&mut bytes),
-            Engine::Lsm => continue,
-        };
-        fs::write(path, bytes).unwrap();
+    match engine {
+        Engine::Redb => in_files(engine, shard, |bytes| leaves(bytes).map(flip).sum()),
+        Engine::Lsm => in_files(engine, shard, flip),
+        Engine::Mysql => {
+            let tables = tables(shard);
+            let place = format!("LOCATE(x'{}', name)", hex(text));
+            let (records, flipped) =
+                (tables.records(), flipped("name", &format!("({place} + {at})"), 1));
+            let statements =
+                format!("UPDATE {records} SET {flipped} WHERE {place} > 0; SELECT ROW_COUNT()");
+            tables.sql(&statements).unwrap().trim_end().parse().unwrap()
+        }
     }
-    flipped
+}
+
+/// Changes those of an engine's files that have rows, and returns the sum of what `change` returns for each.
+fn in_files(engine: Engine, shard: &Path, change: impl Fn(&mut [u8]) -> usize) -> usize {
+    let files = engine.files(shard).unwrap();
+    let with_rows = files.iter().filter(|path| engine != Engine::Lsm || is_table(path));
+    let changed = with_rows.map(|path| {
+        let mut bytes = fs::read(path).unwrap();
+        let changed = change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+        changed
+    });
+    changed.sum()
 }
 
 /// Returns a redb file's pages of rows. The file's own header is left alone.

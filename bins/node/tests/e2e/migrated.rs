@@ -30,11 +30,15 @@ fn dumped(cluster: &Cluster, format: &str) -> BTreeSet<String> {
     said.stdout.lines().map(str::to_owned).collect()
 }
 
-fn migrate(cluster: &Cluster, to: &str) -> Said {
-    let data = cluster.nodes[0].folder.join("data");
-    run(tool("jedlik-admin")
-        .args(["engine", "migrate", "--json", "--to", to, "--data-dir"])
-        .arg(data))
+fn migrate(cluster: &mut Cluster, to: &str) -> Said {
+    let node = &mut cluster.nodes[0];
+    let data = node.folder.join("data");
+    let mut command = tool("jedlik-admin");
+    command.args(["engine", "migrate", "--json", "--to", to, "--data-dir"]).arg(data);
+    if to == "mysql" {
+        command.args(node.database());
+    }
+    run(&mut command)
 }
 
 /// Migrates the node, which does not run, and starts it on the new engine.
@@ -59,11 +63,12 @@ fn the_word_list_dumps_equal_on_each_engine_and_after_each_migration() {
     let whole = dumped(&first, "json");
     // A killed node leaves records in its journal alone, a stopped one has them all in its engine.
     first.kill(0);
-    moved(&mut first, "lsm");
-    assert!(dumped(&first, "json") == whole, "contexts included");
-    assert!(first.nodes[0].stop().success());
-    moved(&mut first, "redb");
-    assert!(dumped(&first, "json") == whole, "and back");
+    for engine in ["lsm", "mysql", "redb"] {
+        moved(&mut first, engine);
+        assert!(dumped(&first, "json") == whole, "contexts included, on {engine}");
+        assert!(first.nodes[0].stop().success());
+    }
+    first.restart(0);
     let jedlik = |words: &str| run(first.jedlik(0).args(words.split(' '))).ok();
     jedlik("put words no-such-word value");
     assert_eq!(jedlik("get words no-such-word").stdout.trim_end(), "value");
@@ -72,10 +77,10 @@ fn the_word_list_dumps_equal_on_each_engine_and_after_each_migration() {
 #[test]
 fn a_running_node_is_not_migrated_and_a_migrated_one_does_not_start_with_its_old_engine() {
     let mut cluster = Cluster::start_many(1, |node| with_engine(node, "redb"));
-    migrate(&cluster, "lsm").refused(2, &["is in use: stop its node first"]);
+    migrate(&mut cluster, "lsm").refused(2, &["is in use: stop its node first"]);
     assert!(cluster.nodes[0].stop().success());
-    migrate(&cluster, "lsm").ok();
-    migrate(&cluster, "lsm").refused(2, &["has the engine lsm already"]);
+    migrate(&mut cluster, "lsm").ok();
+    migrate(&mut cluster, "lsm").refused(2, &["has the engine lsm already"]);
     let seeds = cluster.seeds_but(0);
     assert!(!cluster.nodes[0].start_in_vain(&seeds).success());
     let log = cluster.nodes[0].log();

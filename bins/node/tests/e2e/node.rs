@@ -46,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) more_seeds: Vec<String>,
     /// Options on the command line, such as `--limits-queue-inputs=64`.
     pub(crate) options: Vec<String>,
+    /// Options that name a database of the node's own; none before it needs one.
+    database: Vec<String>,
     /// Path of another build of the program; `None` for the tools' own.
     pub(crate) build: Option<PathBuf>,
     /// Words of a program, with its options, that starts the node's and keeps its process id; none for the node's alone.
@@ -63,7 +65,7 @@ impl Node {
         let (address, disk_mb, mounts_of, options) = (None, None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
         let (name, more_seeds, started_by) = (name.into(), Vec::new(), Vec::new());
-        let (disk_full, has_own_clock) = (false, false);
+        let (disk_full, has_own_clock, database) = (false, false, Vec::new());
         Self {
             name,
             folder,
@@ -73,6 +75,7 @@ impl Node {
             mounts_of,
             more_seeds,
             options,
+            database,
             build,
             started_by,
             stderr,
@@ -127,6 +130,10 @@ impl Node {
              [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n"
         );
         fs::write(self.folder.join("node.toml"), config).unwrap();
+        let database = match self.engine() {
+            Engine::Mysql if !self.names_server() => self.database().to_vec(),
+            _ => Vec::new(),
+        };
         let log = || File::options().create(true).append(true).open(self.folder.join("log"));
         let stderr = self.stderr.as_ref().map_or_else(log, File::try_clone).unwrap();
         let mut child = self
@@ -135,6 +142,7 @@ impl Node {
             .arg("--config")
             .arg(self.folder.join("node.toml"))
             .args(&self.options)
+            .args(database)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -278,6 +286,18 @@ impl Node {
     pub(crate) fn engine(&self) -> Engine {
         let chosen = self.options.iter().rev().find_map(|option| option.strip_prefix("--engine="));
         chosen.map_or_else(engines::usual, |name| name.parse().unwrap())
+    }
+
+    fn names_server(&self) -> bool {
+        self.options.iter().any(|option| option.starts_with("--mysql-socket="))
+    }
+
+    /// Returns the options that name the node's own database, which is made the first time. The admin tool has the same.
+    pub(crate) fn database(&mut self) -> &[String] {
+        if self.database.is_empty() {
+            self.database = engines::database().into();
+        }
+        &self.database
     }
 
     /// Returns the folders of the shards, in the order of their numbers.

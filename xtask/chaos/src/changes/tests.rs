@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jedlik_engines::Engine;
 use tokio::time::Instant;
 
 use super::{Changes, Rests};
@@ -79,7 +80,8 @@ async fn members_come_and_go_as_an_admin_would_have_them() {
     fs::create_dir_all(&binaries).unwrap();
     script(&binaries.join("jedlik-node"), NODE);
     script(&binaries.join("jedlik-admin"), ADMIN);
-    let cluster = Arc::new(Cluster::new(home.clone(), binaries, Network::Loopback, Engines::Mixed));
+    let engines = Engines::All(Engine::Lsm);
+    let cluster = Arc::new(Cluster::new(home.clone(), binaries, Network::Loopback, engines));
     cluster.set_up(4).await.unwrap();
     let rests = Arc::new(Rests::default());
     let mut changes = Changes::new(cluster.clone(), rests.clone(), 7);

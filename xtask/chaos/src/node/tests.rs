@@ -18,7 +18,7 @@ fn the_readiness_line_tells_the_address() {
 async fn a_process_can_be_held_and_killed_and_its_end_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let mut node = Node::new(1, folder.path().into(), address, Engine::Redb);
+    let mut node = Node::new(1, folder.path().into(), address, (Engine::Redb, None));
     node.start(command("sh", &["-c", "exec sleep 600"]), &[]).unwrap();
     assert!(node.is_running() && !node.is_ready().unwrap());
     node.hold(true).unwrap();
@@ -31,7 +31,9 @@ async fn a_process_can_be_held_and_killed_and_its_end_is_seen() {
 #[tokio::test]
 async fn a_node_that_ends_before_it_serves_is_an_error_with_its_log() {
     let folder = tempfile::tempdir().unwrap();
-    let mut node = Node::new(2, folder.path().into(), "127.0.0.1:0".parse().unwrap(), Engine::Lsm);
+    let mysql = Some("\n[mysql]\ndatabase = \"n2\"\n".into());
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mut node = Node::new(2, folder.path().into(), address, (Engine::Mysql, mysql));
     node.start(command("sh", &["-c", "echo no such disk; exit 1"]), &[]).unwrap();
     let error = loop {
         match node.is_ready() {
@@ -42,5 +44,6 @@ async fn a_node_that_ends_before_it_serves_is_an_error_with_its_log() {
     };
     assert!(error.contains("n2 has ended") && error.contains("no such disk"), "{error}");
     let config = fs::read_to_string(folder.path().join("node.toml")).unwrap();
-    assert!(config.contains("zone = \"n2\"\nengine = \"lsm\"\n"), "{config}");
+    assert!(config.contains("zone = \"n2\"\nengine = \"mysql\"\n"), "{config}");
+    assert!(config.ends_with("\n\n[mysql]\ndatabase = \"n2\"\n"), "{config}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{MEMBERS_MIN, MemberChange, Number, Plan, Setting, members_at, troubled_limit};
 
 fn setting(seed: u64, nodes: Number) -> Setting {
-    Setting { seed, span_ms: 600_000, nodes, changes: true }
+    Setting { seed, span_ms: 600_000, nodes, changes: true, server: false }
 }
 
 #[test]
@@ -70,6 +70,24 @@ fn a_minute_has_faults_and_a_change() {
         let (faults, steps) = (plan.faults.len(), plan.steps.len());
         // Around a destroyed copy there are fewer faults.
         assert!(faults >= 3 && steps >= 1 && faults + steps >= 6, "seed {seed}:\n{plan}");
+    }
+}
+
+#[test]
+fn a_server_has_one_fault_at_a_time_and_changes_nothing_else_in_the_plan() {
+    for seed in 0..100 {
+        let alone = Plan::new(&setting(seed, 5));
+        assert_eq!(alone.server_faults, []);
+        let Plan { faults, server_faults, steps } =
+            Plan::new(&Setting { server: true, ..setting(seed, 5) });
+        assert_eq!((&faults, &steps), (&alone.faults, &alone.steps));
+        assert!(server_faults.len() > 15, "seed {seed}: {server_faults:?}");
+        for pair in server_faults.windows(2) {
+            assert!(pair[0].at_ms + pair[0].for_ms < pair[1].at_ms, "seed {seed}: {pair:?}");
+        }
+        let minute = Plan::new(&Setting { span_ms: 60_000, server: true, ..setting(seed, 5) });
+        let ends = minute.server_faults.iter().map(|fault| fault.at_ms + fault.for_ms);
+        assert!(minute.server_faults.len() > 1 && ends.max() < Some(60_000), "seed {seed}");
     }
 }
 
