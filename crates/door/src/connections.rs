@@ -2,7 +2,7 @@
 //!
 //! Invariant: there are never more than the limit, and a connection with a request under way is closed for no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +19,17 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    connections: BTreeMap<u64, Arc<Activity>>,
+    connections: BTreeMap<u64, Known>,
+    /// Connections by the time under which they are filed, so that a full house costs a newcomer no walk through it.
+    filed: BTreeSet<(Instant, u64)>,
+}
+
+/// One connection, as it is filed.
+#[derive(Debug)]
+struct Known {
+    activity: Arc<Activity>,
+    /// Time since which the connection is idle at the earliest.
+    filed_at: Instant,
 }
 
 /// What one connection is at.
@@ -56,17 +66,20 @@ impl Connections {
         let mut open = lock(&self.open);
         if open.connections.len() >= self.limit {
             let number = open.idle_for_longest()?;
-            let gone = open.connections.remove(&number)?;
-            gone.gives_way.notify_one();
+            if let Some(gone) = open.remove(number) {
+                gone.gives_way.notify_one();
+            }
         }
         let number = open.next;
         open.next += 1;
+        let now = Instant::now();
         let activity = Arc::new(Activity {
             under_way: AtomicUsize::new(0),
-            idle_since: Mutex::new(Instant::now()),
+            idle_since: Mutex::new(now),
             gives_way: Notify::new(),
         });
-        open.connections.insert(number, Arc::clone(&activity));
+        open.connections.insert(number, Known { activity: Arc::clone(&activity), filed_at: now });
+        open.filed.insert((now, number));
         Some(Place { number, activity, open: Arc::clone(&self.open) })
     }
 
@@ -78,12 +91,28 @@ impl Connections {
 }
 
 impl Open {
-    fn idle_for_longest(&self) -> Option<u64> {
-        let idle = self
-            .connections
-            .iter()
-            .filter_map(|(number, activity)| Some((activity.idle_since()?, *number)));
-        idle.min().map(|(_, number)| number)
+    /// Returns the connection that has been idle for longest; `None` if all are at work. Those that are looked at are
+    /// filed anew, under the time since which they are idle.
+    fn idle_for_longest(&mut self) -> Option<u64> {
+        // Each is looked at twice at most: filed anew, and then found under that time or at work.
+        for _ in 0..2 * self.connections.len() {
+            let (filed_at, number) = self.filed.pop_first()?;
+            let Some(known) = self.connections.get_mut(&number) else { continue };
+            // One that is at work will be idle later than this.
+            let idle_since = known.activity.idle_since();
+            known.filed_at = idle_since.unwrap_or_else(Instant::now);
+            self.filed.insert((known.filed_at, number));
+            if idle_since == Some(filed_at) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Arc<Activity>> {
+        let Known { activity, filed_at } = self.connections.remove(&number)?;
+        self.filed.remove(&(filed_at, number));
+        Some(activity)
     }
 }
 
@@ -121,7 +150,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.open).connections.remove(&self.number);
+        lock(&self.open).remove(self.number);
     }
 }
 
@@ -141,7 +170,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::Duration;
 
-    use super::Connections;
+    use super::{Connections, Place, lock};
 
     #[tokio::test]
     async fn the_connection_that_has_been_idle_for_longest_gives_way() {
@@ -157,6 +186,20 @@ mod tests {
         assert!(connections.enter().is_none(), "nobody at work gives way");
         drop((working, all_work));
         assert!(connections.enter().is_some());
+    }
+
+    #[test]
+    fn a_full_house_costs_a_newcomer_no_walk_through_it() {
+        let connections = Connections::new(2_000);
+        let places: Vec<_> = (0..2_000).map(|_| connections.enter().unwrap()).collect();
+        let working: Vec<_> = places.iter().take(1_000).map(Place::begin).collect();
+        // The first newcomer files those at work anew; the others find the idle ones in front.
+        let newcomers: Vec<_> = (0..1_000).map(|_| connections.enter().unwrap()).collect();
+        assert_eq!(connections.count(), 2_000);
+        assert_eq!(lock(&connections.open).filed.len(), 2_000);
+        drop((working, newcomers, places));
+        assert_eq!(connections.count(), 0);
+        assert!(lock(&connections.open).filed.is_empty(), "nothing is left of those that went");
     }
 
     #[tokio::test]

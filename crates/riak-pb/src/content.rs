@@ -32,7 +32,8 @@ const BESIDE_BYTES: usize = 1 << 10;
 /// It is not well formed, or carries more than may be kept with a value.
 pub(crate) fn received(encoded: Bytes) -> Result<Content<Value>, Refusal> {
     let length = encoded.len();
-    let value = messages::ContentValue::decode(encoded.clone()).map_err(|error| malformed(&error))?.value;
+    let value =
+        messages::ContentValue::decode(encoded.clone()).map_err(|error| malformed(&error))?.value;
     // Looked at before the rest is decoded, which takes many times as much memory as its bytes.
     let beside = length - value.len().min(length);
     if beside > ATTRIBUTES_LIMIT_BYTES + BESIDE_BYTES {
