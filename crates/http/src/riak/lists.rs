@@ -59,9 +59,9 @@ pub(crate) async fn buckets(State(shared): State<Shared>, uri: Uri) -> Result<Re
 /// Form in which a list is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// One JSON object.
+    /// One JSON object with all names.
     Whole,
-    /// JSON objects, one after the other.
+    /// JSON objects, one after the other, each with some names.
     Stream,
 }
 

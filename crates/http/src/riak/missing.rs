@@ -26,7 +26,7 @@ pub(crate) async fn link_walking() -> Refusal {
     )
 }
 
-/// Refuses a search.
+/// Refuses a search in values.
 pub(crate) async fn search() -> Refusal {
     refused("Jedlik has no search: keep an index in a search engine, and the values here")
 }

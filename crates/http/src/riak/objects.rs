@@ -31,7 +31,7 @@ use crate::riak::query::{Query, Reads, Writes};
 use crate::riak::refusal::Refusal;
 use crate::routes::Shared;
 
-/// Reads a key.
+/// Reads a key, with its siblings.
 pub(crate) async fn get(
     State(shared): State<Shared>,
     uri: Uri,
@@ -45,7 +45,7 @@ pub(crate) async fn get(
     Shown { address: &address, vtag, conditions, in_parts }.response(&answer, held)
 }
 
-/// Writes a key.
+/// Writes a key, or makes it.
 pub(crate) async fn put(
     State(shared): State<Shared>,
     request: Request<Body>,
@@ -67,7 +67,7 @@ pub(crate) async fn post(
     Ok(response)
 }
 
-/// Deletes a key.
+/// Deletes a key, if it is there.
 pub(crate) async fn delete(
     State(shared): State<Shared>,
     uri: Uri,

@@ -61,7 +61,7 @@ impl Door {
         self.routes.clone().call(request.body(body.into()).unwrap()).await.unwrap()
     }
 
-    /// Gets a path.
+    /// Gets a path, without headers of its own.
     async fn get(&self, path: &str) -> Reply {
         self.ask(&format!("GET {path}"), &[], "").await
     }
