@@ -2,11 +2,11 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "`output` prints, and never panics")]
 
-mod amounts;
 mod background;
 mod bucket;
 mod ca;
 mod cert;
+mod clock;
 mod cluster;
 mod connection;
 mod doctor;

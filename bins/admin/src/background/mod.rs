@@ -3,16 +3,17 @@
 #[cfg(test)]
 mod tests;
 
+use jedlik_amounts::{bytes, span};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use jedlik_doctor::work_name;
 use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, MergeReport, WorkKind,
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, MergeReport,
 };
 use serde_json::{Map, Value, json};
 
-use crate::amounts::{bytes, span};
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
 use crate::members::{self, Told, WhichArgs, node_json, permitted, report_silent};
@@ -157,16 +158,6 @@ fn state(report: &BackgroundReport) -> String {
         (true, _) => "paused".into(),
         (false, []) => "running".into(),
         (false, kinds) => format!("running, not {}", kinds.join(", ")),
-    }
-}
-
-/// Returns a kind of work's name, as its tasks are called.
-pub(crate) fn work_name(kind: WorkKind) -> &'static str {
-    match kind {
-        WorkKind::Handoff => "hints",
-        WorkKind::Repair => "repair",
-        WorkKind::Collection => "collection",
-        WorkKind::Transfer => "transfers",
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_client::ClientError;
+use jedlik_doctor::is_gone;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
 use jedlik_protocol::{Digest, LayoutId};
 use serde_json::json;
 
 use crate::cert::hex;
 use crate::cluster::Cluster;
-use crate::cluster::status::is_gone;
 use crate::cluster::wait::{Patience, settle};
 use crate::exit::{UNAVAILABLE, Usage};
 use crate::output::Output;

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jedlik_client::NodeId;
+use jedlik_doctor::says_drained;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, MemberStatus};
 use jedlik_protocol::gossip::Status;
 
 use crate::cluster::Cluster;
-use crate::cluster::status::says_drained;
 
 /// Time in which a member must answer; `cluster status` waits no longer for members that are gone.
 const LIMIT: Duration = Duration::from_secs(1);

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use jedlik_amounts::{bytes, count, span};
 use jedlik_protocol::Digest;
 use jedlik_protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
 use serde_json::{Value, json};
 
-use crate::amounts::{bytes, count, span};
 use crate::cluster::Cluster;
 use crate::members::short;
 use crate::output::Output;

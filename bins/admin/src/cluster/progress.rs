@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::amounts::{bytes, span};
+use jedlik_amounts::{bytes, span};
+
 use crate::output::say;
 use crate::transfer_progress::{Meters, TransferProgress};
 

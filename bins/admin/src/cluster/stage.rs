@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
 use jedlik_client::{ClientError, NodeId};
+use jedlik_doctor::is_gone;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, ClusterStatus, MemberState, MemberStatus,
 };
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::cluster::staged::{find, name, staged_json, staged_text};
-use crate::cluster::status::{is_gone, state_name};
+use crate::cluster::status::state_name;
 use crate::exit::Usage;
 use crate::members::resolve;
 use crate::output::Output;

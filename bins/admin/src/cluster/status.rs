@@ -1,16 +1,17 @@
 //! `cluster status`: every member as one node sees it, the staged changes, and the progress of moves.
 
+use jedlik_amounts::{bytes, count};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use jedlik_doctor::{is_gone, leaver_remedy};
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
-use jedlik_protocol::gossip::{MemberRecord, Status};
+use jedlik_protocol::gossip::MemberRecord;
 use serde_json::{Value, json};
 
-use crate::amounts::{bytes, count};
 use crate::cluster::Cluster;
 use crate::cluster::own_words::OwnWords;
 use crate::cluster::staged::{staged_json, staged_text};
@@ -68,31 +69,12 @@ fn shards_aside(member: &MemberStatus) -> Vec<u16> {
     (0..64).filter(|shard| member.record.load.set_aside & 1 << shard != 0).collect()
 }
 
-/// Whether the member will not come back under this identity.
-pub(crate) fn is_gone(member: &MemberStatus) -> bool {
-    matches!(member.state, MemberState::Left | MemberState::Removed)
-}
-
-/// Whether the answering node says of itself that it is away: only a drained node does, since a stopped one says nothing.
-pub(crate) fn says_drained(status: &ClusterStatus) -> bool {
-    let own = status.members.iter().find(|seen| seen.record.node == status.node);
-    own.is_some_and(|own| own.record.status == Status::Away)
-}
-
 /// Returns the word by which commands know a member: its name, or its identity if another member has the same name.
 pub(crate) fn handle(member: &MemberStatus, status: &ClusterStatus) -> String {
     let MemberRecord { node, name, .. } = &member.record;
     let mut others = status.members.iter().filter(|other| !is_gone(other));
     let is_shared = others.any(|other| other.record.node != *node && other.record.name == *name);
     if is_shared { node.to_string() } else { name.clone() }
-}
-
-/// Returns the remedy for a member that is leaving and does not answer: all wait for the data that it holds.
-pub(crate) fn leaver_remedy(name: &str) -> String {
-    format!(
-        "start it, so that it hands on what it holds; if it is lost, give that up: `jedlik-admin \
-         cluster remove {name}`, then `cluster plan` and commit"
-    )
 }
 
 pub(super) fn to_text(status: &ClusterStatus, own: &OwnWords) -> String {

@@ -232,7 +232,8 @@ fn who_is_drained_by_its_own_word_is_told_from_who_was_stopped() {
         |index: usize| (&json["members"][index]["state"], &json["members"][index]["drained"]);
     assert_eq!(member(1), (&"away".into(), &true.into()));
     assert_eq!(member(2), (&"away".into(), &false.into()));
-    let says = |node| status::says_drained(&ClusterStatus { node: NodeId(node), ..status.clone() });
+    let says =
+        |node| jedlik_doctor::says_drained(&ClusterStatus { node: NodeId(node), ..status.clone() });
     assert_eq!([1, 2].map(says), [false, true]);
 }
 

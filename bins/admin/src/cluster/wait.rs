@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use jedlik_amounts::{bytes, span};
 use jedlik_client::{ClientError, ErrorKind};
 use jedlik_protocol::LayoutId;
 use serde_json::{Value, json};
 
-use crate::amounts::{bytes, span};
 use crate::cluster::Cluster;
 use crate::cluster::progress::Progress;
 use crate::exit::UNAVAILABLE;

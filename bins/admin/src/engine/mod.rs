@@ -13,10 +13,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jedlik_amounts::{bytes, count};
 use jedlik_storage::{MigrateError, Migrated, Migration, MigrationProgress, OpenError};
 use serde_json::{Value, json};
 
-use crate::amounts::{bytes, count};
 use crate::exit::Usage;
 use crate::output::{self, Output};
 use crate::table::{Align, Table};

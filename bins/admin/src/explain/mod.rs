@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use jedlik_amounts::bytes;
 use jedlik_client::ClientError;
 use jedlik_console::rfc3339_ms;
 use jedlik_protocol::Key;
@@ -20,7 +21,6 @@ use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::inspection::{HintSummary, RecordSummary, SiblingSummary};
 use serde_json::{Value, json};
 
-use crate::amounts::bytes;
 use crate::bucket::name_bytes;
 use crate::connection::ConnectionArgs;
 use crate::exit::Usage;

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jedlik_amounts::{age_s, bytes, count, span};
 use jedlik_client::Client;
 use jedlik_console::rfc3339_ms;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, HintReport};
 use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
-use crate::amounts::{age_s, bytes, count, now_ms, span};
+use crate::clock::now_ms;
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
 use crate::members::{self, Told, name, node_json, report_silent};

@@ -11,7 +11,6 @@ use std::time::Duration;
 use clap::Args;
 use jedlik_client::{Client, ClientError, NodeId};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
@@ -97,11 +96,8 @@ pub(crate) fn node_json(node: NodeId, members: &[MemberAddress]) -> Value {
 
 /// Returns the largest N of any bucket: the most members that may own one partition.
 pub(crate) async fn largest_n(client: &Client) -> Result<u8, ClientError> {
-    let usual = BucketProps::default().n;
     match client.admin().ask(AdminRequest::BucketList, None).await? {
-        AdminResponse::Buckets(buckets) => {
-            Ok(buckets.iter().map(|bucket| bucket.props.n).fold(usual, u8::max))
-        }
+        AdminResponse::Buckets(buckets) => Ok(jedlik_doctor::largest_n(&buckets)),
         _ => Err(ClientError::Mismatch),
     }
 }

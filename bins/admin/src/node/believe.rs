@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use jedlik_amounts::count;
 use jedlik_client::ClientError;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use serde_json::Value;
 
-use crate::amounts::count;
 use crate::connection::ConnectionArgs;
 use crate::members::{node_json, resolve};
 use crate::output::Output;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use jedlik_amounts::count;
 use jedlik_client::{Client, ClientError};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, DrainReport};
 use jedlik_protocol::client::MemberAddress;
 use serde_json::Value;
 
-use crate::amounts::count;
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
 use crate::members::{node_json, resolve};

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jedlik_amounts::bytes;
 use jedlik_client::admin::Partition;
 use jedlik_client::{Client, ClientError};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, RepairReport};
 use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
-use crate::amounts::bytes;
 use crate::connection::ConnectionArgs;
 use crate::exit::{UNAVAILABLE, Usage};
 use crate::members::{self, Told, WhichArgs, largest_n, node_json, permitted, report_silent};

@@ -12,12 +12,12 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use jedlik_doctor::work_name;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, WorkKind,
 };
 use serde_json::{Value, json};
 
-use crate::background::work_name;
 use crate::cluster::Cluster;
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;

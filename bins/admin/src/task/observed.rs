@@ -2,6 +2,7 @@
 //!
 //! Invariant: a task is listed while it has something to do or is paused; collection always is.
 
+use jedlik_amounts::{bytes, count, span};
 use jedlik_client::ClientError;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundReport, HintReport, RepairReport, WorkKind,
@@ -9,7 +10,6 @@ use jedlik_protocol::admin::{
 use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
-use crate::amounts::{bytes, count, span};
 use crate::cluster::Cluster;
 use crate::members;
 use crate::task::{TaskId, is_paused};

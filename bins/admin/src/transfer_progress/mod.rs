@@ -9,6 +9,7 @@ mod obstacles;
 pub(crate) mod tests;
 
 use jedlik_client::{ClientError, NodeId};
+use jedlik_doctor::is_gone;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, ClusterStatus, MemberState, TransferReport,
@@ -18,7 +19,6 @@ use jedlik_protocol::client::MemberAddress;
 pub(crate) use self::meter::Meters;
 pub(crate) use self::obstacles::Obstacle;
 use crate::cluster::Cluster;
-use crate::cluster::status::is_gone;
 use crate::members::{self, Told};
 
 /// State of a move at one time: one node's view, and all members' reports.

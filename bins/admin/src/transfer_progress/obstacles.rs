@@ -2,15 +2,16 @@
 //!
 //! Invariant: obstacles that stop the others come before those that are merely unfinished.
 
+use jedlik_amounts::count;
 use std::fmt;
 
 use jedlik_client::{ClientError, NodeId};
+use jedlik_doctor::leaver_remedy;
 use jedlik_protocol::admin::{MemberState, TransferReport};
 use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
-use crate::amounts::count;
-use crate::cluster::status::{handle, leaver_remedy};
+use crate::cluster::status::handle;
 use crate::transfer_progress::TransferProgress;
 
 /// Obstacle to the end of a move.

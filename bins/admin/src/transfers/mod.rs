@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jedlik_amounts::{bytes, count};
 use jedlik_client::NodeId;
 use jedlik_protocol::admin::{Transfer, TransferReport};
 use serde_json::{Value, json};
 
-use crate::amounts::{bytes, count};
 use crate::cluster::Cluster;
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;

@@ -1,8 +1,12 @@
 //! The members' reports on themselves, as far as they answered.
 
-use std::collections::BTreeMap;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 
-use jedlik_client::NodeId;
+use jedlik_hashing::NodeId;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{
     AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberState, MemberStatus,
@@ -11,43 +15,50 @@ use jedlik_protocol::admin::{
 use jedlik_protocol::client::MemberAddress;
 use jedlik_protocol::gossip::Status;
 
-use crate::cluster::status::{is_gone, says_drained};
+use crate::words::{is_gone, says_drained};
 
 /// State of the cluster at one time, as its members reported it.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub struct Observed {
     /// Members of the cluster, whether they answered or not.
-    pub(crate) members: Vec<ObservedMember>,
+    pub members: Vec<ObservedMember>,
     /// Largest N of any bucket.
-    pub(crate) largest_n: u8,
+    pub largest_n: u8,
     /// Time of the observation in milliseconds since the Unix epoch, by this machine's clock.
-    pub(crate) now_ms: u64,
+    pub now_ms: u64,
 }
 
 /// One member's answers; a question without an answer is `None`.
 #[derive(Debug, Clone)]
-pub(crate) struct ObservedMember {
-    pub(crate) member: MemberAddress,
+pub struct ObservedMember {
+    /// Name and address of the member.
+    pub member: MemberAddress,
     /// Name for people, with the identity if another member has the same name.
-    pub(crate) label: String,
+    pub label: String,
     /// Word by which commands know the member: its name, or its identity if another member has the same name.
-    pub(crate) handle: String,
-    pub(crate) status: Option<ClusterStatus>,
-    pub(crate) hints: Option<Vec<HintReport>>,
-    pub(crate) counters: Option<BTreeMap<String, u64>>,
+    pub handle: String,
+    /// Cluster as the member sees it.
+    pub status: Option<ClusterStatus>,
+    /// Hints that the member keeps for others.
+    pub hints: Option<Vec<HintReport>>,
+    /// Counters of the member, by their names.
+    pub counters: Option<BTreeMap<String, u64>>,
     /// Troubles with the storage of its shards.
-    pub(crate) troubles: Vec<ShardTrouble>,
-    pub(crate) repair: Option<RepairReport>,
-    pub(crate) background: Option<BackgroundReport>,
+    pub troubles: Vec<ShardTrouble>,
+    /// Progress of the member's repairs.
+    pub repair: Option<RepairReport>,
+    /// State of the member's background work.
+    pub background: Option<BackgroundReport>,
     /// Transfers to this member and from it.
-    pub(crate) transfers: Option<TransferReport>,
+    pub transfers: Option<TransferReport>,
     /// Errors of the questions without an answer, one for each.
-    pub(crate) failures: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 impl ObservedMember {
     /// Returns the state of a member that has not answered anything yet.
-    pub(crate) fn silent(member: MemberAddress) -> Self {
+    #[must_use]
+    pub fn silent(member: MemberAddress) -> Self {
         Self {
             label: member.name.clone(),
             handle: member.name.clone(),
@@ -64,7 +75,7 @@ impl ObservedMember {
     }
 
     /// Files one answer of the member.
-    pub(crate) fn note(&mut self, answer: Result<AdminResponse, String>) {
+    pub fn note(&mut self, answer: Result<AdminResponse, String>) {
         match answer {
             Ok(AdminResponse::Status(status)) => self.status = Some(status),
             Ok(AdminResponse::Hints(hints)) => self.hints = Some(hints),

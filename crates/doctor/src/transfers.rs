@@ -1,7 +1,10 @@
 //! Obstacles to the transfers of partitions.
 
-use crate::doctor::diagnosis::{Finding, Severity};
-use crate::doctor::observed::{Observed, ObservedMember};
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::diagnosis::{Finding, Severity};
+use crate::observed::{Observed, ObservedMember};
 
 /// Reports transfers that wait. While every member answers, they go on by themselves; one that waits for a member that
 /// is down may wait for ever.

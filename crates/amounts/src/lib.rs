@@ -1,12 +1,19 @@
-//! Sizes and durations as people read them.
+//! Sizes, counts and spans of time as people read them.
+//!
+//! Invariant: an amount is displayed alike wherever it is displayed, by the tools and by a node.
+
+#![no_std]
+extern crate alloc;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use alloc::format;
+use alloc::string::String;
 
 /// Formats bytes in the largest binary unit of which there is at least one.
-pub(crate) fn bytes(bytes: u64) -> String {
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -16,7 +23,8 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// Formats whole seconds in the two largest units that apply.
-pub(crate) fn span(seconds: u64) -> String {
+#[must_use]
+pub fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -28,17 +36,13 @@ pub(crate) fn span(seconds: u64) -> String {
 
 /// Returns the age in whole seconds of a time in milliseconds since the Unix epoch; 0 for a time in the future, since
 /// clocks differ.
-pub(crate) fn age_s(now_ms: u64, since_ms: u64) -> u64 {
+#[must_use]
+pub fn age_s(now_ms: u64, since_ms: u64) -> u64 {
     now_ms.saturating_sub(since_ms) / 1000
 }
 
-/// Returns the current time in milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Formats a count with its noun, which takes an s unless the count is one.
-pub(crate) fn count(count: u64, noun: &str) -> String {
+#[must_use]
+pub fn count(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -2,13 +2,18 @@
 //!
 //! Invariant: pure, so that each rule is a table; errors stand before warnings, and warnings before notes.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use jedlik_amounts::{age_s, bytes, count, span};
 use jedlik_protocol::admin::{HintReport, WorkKind};
 
-use crate::amounts::{age_s, bytes, count, span};
-use crate::background::work_name;
-use crate::cluster::status::leaver_remedy;
-use crate::doctor::observed::{Observed, ObservedMember};
-use crate::doctor::{counters, drained, names, settings, storage, transfers};
+use crate::observed::{Observed, ObservedMember};
+use crate::words::{leaver_remedy, work_name};
+use crate::{counters, drained, names, settings, storage, transfers};
 
 /// Size of the hints on one member above which a warning is due.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -18,7 +23,7 @@ const CLOCK_WARNING_MS: u64 = 2_000;
 
 /// Importance of a finding; errors sort first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
+pub enum Severity {
     /// Something does not work now.
     Error,
     /// Something will stop working unless somebody acts.
@@ -28,7 +33,9 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
-    pub(crate) fn name(self) -> &'static str {
+    /// Returns the name of the importance, as it is displayed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
@@ -39,18 +46,20 @@ impl Severity {
 
 /// One finding of the diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    pub(crate) severity: Severity,
+pub struct Finding {
+    /// Importance of the finding.
+    pub severity: Severity,
     /// Description of what is wrong.
-    pub(crate) what: String,
+    pub what: String,
     /// Consequences: work that can't go on; `None` if there are none.
-    pub(crate) blocks: Option<String>,
+    pub blocks: Option<String>,
     /// Advice on what to do.
-    pub(crate) remedy: String,
+    pub remedy: String,
 }
 
 /// Returns all findings, the most severe first.
-pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
+#[must_use]
+pub fn diagnose(observed: &Observed) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(observed.absent().map(|member| absent(observed, member)));
     findings.extend(observed.present().flat_map(|member| seen_down(observed, member)));

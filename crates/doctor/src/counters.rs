@@ -1,8 +1,13 @@
 //! Counters that should be zero, and the meaning of each that is not.
 
-use crate::amounts::{count, span};
-use crate::doctor::diagnosis::{Finding, Severity};
-use crate::doctor::observed::ObservedMember;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::vec::Vec;
+
+use jedlik_amounts::{count, span};
+
+use crate::diagnosis::{Finding, Severity};
+use crate::observed::ObservedMember;
 
 /// Fault that one counter shows, or several with the same meaning.
 struct Fault {

@@ -1,12 +1,15 @@
 //! Settings that must be the same on every member, and are not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
-use jedlik_client::NodeId;
+use jedlik_hashing::NodeId;
 
-use crate::cluster::status::is_gone;
-use crate::doctor::diagnosis::{Finding, Severity};
-use crate::doctor::observed::Observed;
+use crate::diagnosis::{Finding, Severity};
+use crate::observed::Observed;
+use crate::words::is_gone;
 
 /// Reports members with different lifetimes of messages; they would forget tombstones at different times.
 pub(crate) fn message_life(observed: &Observed) -> Option<Finding> {

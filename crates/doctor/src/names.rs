@@ -1,12 +1,16 @@
 //! Members with equal names, which commands can't tell apart.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 
-use jedlik_client::NodeId;
+use jedlik_amounts::count;
+use jedlik_hashing::NodeId;
 
-use crate::amounts::count;
-use crate::doctor::diagnosis::{Finding, Severity};
-use crate::doctor::observed::{Observed, ObservedMember};
+use crate::diagnosis::{Finding, Severity};
+use crate::observed::{Observed, ObservedMember};
 
 /// Warns of each name that several members have.
 pub(crate) fn equal(observed: &Observed) -> Vec<Finding> {
@@ -31,7 +35,7 @@ pub(crate) fn equal(observed: &Observed) -> Vec<Finding> {
 }
 
 /// Has members of one name called by their identities as well, and commands about them take the identity.
-pub(crate) fn tell_apart(members: &mut [ObservedMember]) {
+pub fn tell_apart(members: &mut [ObservedMember]) {
     let names = by_name(members);
     for member in members {
         let (node, name) = (member.member.node, &member.member.name);

@@ -1,10 +1,13 @@
 //! Troubles with the storage of a member's shards, and the remedies.
 
+use alloc::format;
+use alloc::vec::Vec;
+
+use jedlik_amounts::{age_s, span};
 use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
 
-use crate::amounts::{age_s, span};
-use crate::doctor::diagnosis::{Finding, Severity};
-use crate::doctor::observed::ObservedMember;
+use crate::diagnosis::{Finding, Severity};
+use crate::observed::ObservedMember;
 
 /// Returns a finding for each trouble with the storage of one member's shards.
 pub(crate) fn findings(member: &ObservedMember, now_ms: u64) -> Vec<Finding> {

@@ -1,8 +1,12 @@
 //! Members that an admin has drained: they answer, and the others rightly take them to be away.
 
-use crate::amounts::{bytes, count};
-use crate::doctor::diagnosis::{Finding, Severity};
-use crate::doctor::observed::{Observed, ObservedMember};
+use alloc::borrow::ToOwned;
+use alloc::format;
+
+use jedlik_amounts::{bytes, count};
+
+use crate::diagnosis::{Finding, Severity};
+use crate::observed::{Observed, ObservedMember};
 
 /// Reports a member that says itself that it is drained.
 pub(crate) fn drained(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
