@@ -12,10 +12,11 @@ mod connections;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod listing;
+mod measures;
 pub mod requests;
 mod room;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 
 use jedlik_hashing::NodeId;
@@ -25,6 +26,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 pub use caller::{Caller, Rights};
 pub use connections::{Connections, Place, UnderWay};
 pub use listing::unexpected;
+pub use measures::{Measures, RequestMeasures};
 pub use room::{Held, Room};
 
 /// Node behind a door.
@@ -38,7 +40,15 @@ pub trait Node: Send + Sync + 'static {
 
     /// Tells how far the node is with serving.
     fn phase(&self) -> Phase;
+
+    /// Reads what the node measures for those who watch it; nothing of a shard that can't answer.
+    fn measures(&self) -> Measuring {
+        Box::pin(ready(Measures::default()))
+    }
 }
+
+/// Future of a node's measurements.
+pub type Measuring = Pin<Box<dyn Future<Output = Measures> + Send>>;
 
 /// Future of an answer.
 pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;

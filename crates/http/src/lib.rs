@@ -3,7 +3,7 @@
 //!
 //! [`Door`] listens and serves; `routes` says which path belongs to which interface: `/v1` is Jedlik's own, described by
 //! an OpenAPI document, Riak's paths are those of its HTTP interface, `/ui` is a page that shows the cluster, and
-//! `/healthz` and `/readyz` tell what watches the process.
+//! `/healthz`, `/readyz` and `/metrics` tell what watches the process.
 //!
 //! Invariant: nothing here knows a shard, a peer or QUIC. Whatever is asked becomes a request to a
 //! [`jedlik_door::Node`].
@@ -12,6 +12,7 @@ mod body;
 mod health;
 mod keep;
 mod limits;
+mod metrics;
 mod path;
 mod pieces;
 mod problem;
@@ -23,4 +24,5 @@ mod ui;
 mod v1;
 
 pub use limits::Limits;
+pub use metrics::knows_counter;
 pub use serve::Door;

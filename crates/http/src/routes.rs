@@ -11,10 +11,11 @@ use jedlik_door::{Caller, Node, Rights};
 
 use crate::body::Bodies;
 use crate::limits::Limits;
+use crate::metrics::Served;
 use crate::problem::Problem;
 use crate::riak::refusal::Refusal;
 use crate::ui::Feed;
-use crate::{health, riak, ui, v1};
+use crate::{health, metrics, riak, ui, v1};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) node: Arc<dyn Node>,
     pub(crate) bodies: Bodies,
     pub(crate) feed: Feed,
+    /// Counts of the requests that the door has served.
+    pub(crate) served: Arc<Served>,
 }
 
 impl Shared {
@@ -56,14 +59,15 @@ async fn not_this_way(method: Method, uri: Uri) -> Response {
 }
 
 /// Returns everything that the door serves.
-pub(crate) fn of(node: Arc<dyn Node>, limits: Limits) -> Router {
+pub(crate) fn of(node: Arc<dyn Node>, limits: Limits, served: Arc<Served>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::show))
         .merge(v1::routes())
         .merge(ui::routes())
         .merge(riak::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
-        .with_state(Shared { node, bodies: Bodies::new(limits), feed: Feed::default() })
+        .with_state(Shared { node, bodies: Bodies::new(limits), feed: Feed::default(), served })
 }

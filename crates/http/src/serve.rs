@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -29,6 +29,7 @@ use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEAD_BYTES, HEADERS_MAX, Limits, RESETS_MAX, SEND_BUFFER_BYTES,
     STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
+use crate::metrics::{Call, Served};
 use crate::routes;
 
 /// Pause after the system could not accept a connection, as when the process has no file descriptor left.
@@ -38,6 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Door {
     listener: TcpListener,
     routes: Router,
+    served: Arc<Served>,
     limits: Limits,
 }
 
@@ -52,7 +54,9 @@ impl Door {
         limits: Limits,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, routes: routes::of(node, limits), limits })
+        let served = Arc::<Served>::default();
+        let routes = routes::of(node, limits, Arc::clone(&served));
+        Ok(Self { listener, routes, served, limits })
     }
 
     /// Returns the address at which the door listens, with the port that the system chose.
@@ -83,7 +87,8 @@ impl Door {
             };
             let Some(place) = connections.enter() else { continue };
             let place = Arc::new(place);
-            let service = service(self.routes.clone(), Arc::clone(&place));
+            let service =
+                service(self.routes.clone(), Arc::clone(&self.served), Arc::clone(&place));
             let connection = builder.serve_connection(io(stream, self.limits), service);
             let connection = graceful.watch(connection.into_owned());
             let idle_limit = self.limits.idle;
@@ -136,9 +141,11 @@ fn io(stream: TcpStream, limits: Limits) -> Io {
     TokioIo::new(Box::pin(stream))
 }
 
-/// Returns the service of one connection, which marks it as at work from a request's head to its answer's last byte.
+/// Returns the service of one connection, which counts its requests, and marks it as at work from a request's head to
+/// its answer's last byte.
 fn service(
     routes: Router,
+    served: Arc<Served>,
     place: Arc<Place>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
@@ -149,9 +156,11 @@ fn service(
 + 'static {
     service_fn(move |request: Request<Incoming>| {
         let under_way = place.begin();
-        let mut routes = routes.clone();
+        let call = Call::of(request.method(), request.uri().path());
+        let (mut routes, served, began) = (routes.clone(), Arc::clone(&served), Instant::now());
         async move {
             let response = routes.call(request.map(Body::new)).await?;
+            served.answered(call, response.status(), began.elapsed());
             let (mut parts, body) = response.into_parts();
             let held = parts.extensions.remove::<Held>();
             Ok(Response::from_parts(parts, Body::new(Keeping::new(body, (under_way, held)))))

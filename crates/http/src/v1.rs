@@ -9,6 +9,7 @@ pub(crate) mod buckets;
 pub(crate) mod cluster;
 mod conditions;
 mod data;
+pub(crate) mod doctor;
 mod document;
 mod explain;
 mod headers;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/v1/batch/put", post(batch::put))
         .route("/v1/cluster", get(cluster::status))
         .route("/v1/cluster/layouts", get(cluster::layouts))
+        .route("/v1/doctor", get(doctor::show))
         .route("/v1/members/{member}/transfers", get(cluster::transfers))
         .route("/v1/members/{member}/hints", get(cluster::hints))
         .route("/v1/members/{member}/repair", get(cluster::repair))

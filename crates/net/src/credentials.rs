@@ -17,8 +17,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, InconsistentKeys, RootCertStore};
 use thiserror::Error;
 
-use crate::Identity;
 use crate::identity::authority_cluster;
+use crate::{Identity, validity};
 
 /// Credentials of an endpoint: the authority's certificate, a chain and its key, checked to belong together.
 #[derive(Clone)]
@@ -176,6 +176,12 @@ impl Credentials {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.parts.identity
+    }
+
+    /// Returns the end of the own certificate in seconds since the Unix epoch; `None` if it can't be read.
+    #[must_use]
+    pub fn ends_s(&self) -> Option<u64> {
+        validity::ends_s(self.parts.chain.first()?)
     }
 
     /// Returns the only trust anchor for other sides' chains: the authority's certificate.

@@ -176,7 +176,9 @@ impl Endpoint {
         Ok(())
     }
 
-    fn credentials(&self) -> Credentials {
+    /// Returns the credentials that new connections use.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
         self.shared.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

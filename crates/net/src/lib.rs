@@ -19,6 +19,7 @@ mod receive;
 mod released;
 mod tls;
 mod transmit;
+mod validity;
 mod version;
 
 pub use close::{CloseCode, CloseReason};

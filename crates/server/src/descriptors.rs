@@ -1,5 +1,7 @@
 //! File descriptors of the process: as many as the system lets it have.
 
+use std::fs;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::debug;
 
@@ -16,6 +18,16 @@ pub(crate) fn raise() -> u64 {
         return current.unwrap_or(MANY);
     }
     maximum.unwrap_or(MANY)
+}
+
+/// Returns the number of descriptors that the process may have; 0 where the system names no limit.
+pub(crate) fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(0)
+}
+
+/// Returns the number of descriptors that the process has; 0 where the system doesn't tell.
+pub(crate) fn open() -> u64 {
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }
 
 /// Returns the number of connections by which a door leaves half of its share of the descriptors to the rest of the node.

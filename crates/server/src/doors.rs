@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use jedlik_door::{Answer, Answering, Caller, Held, Node, Phase, Rights, Room};
+use jedlik_door::{
+    Answer, Answering, Caller, Held, Measures, Measuring, Node, Phase, Rights, Room,
+};
 use jedlik_hashing::NodeId;
-use jedlik_net::Role;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
+use jedlik_net::{Endpoint, Role};
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
@@ -71,13 +73,14 @@ impl DoorCall {
 /// Node behind all doors.
 pub(crate) struct NodeOfDoors {
     router: Arc<Router>,
+    endpoint: Endpoint,
     room: Room,
     asked: AtomicU64,
 }
 
 impl NodeOfDoors {
-    pub(crate) fn new(router: Arc<Router>) -> Self {
-        Self { router, room: Room::new(CLIENTS_QUEUE_BYTES), asked: AtomicU64::new(0) }
+    pub(crate) fn new(router: Arc<Router>, endpoint: Endpoint) -> Self {
+        Self { router, endpoint, room: Room::new(CLIENTS_QUEUE_BYTES), asked: AtomicU64::new(0) }
     }
 }
 
@@ -107,6 +110,12 @@ impl Node for NodeOfDoors {
             router::Phase::Stopping | router::Phase::Stopped => Phase::Stopping,
         }
     }
+
+    fn measures(&self) -> Measuring {
+        let reports = self.router.reports();
+        let certificate_ends_s = self.endpoint.credentials().ends_s();
+        Box::pin(async move { Measures { certificate_ends_s, ..reports.measures().await } })
+    }
 }
 
 /// Doors of a node that are open.
@@ -129,8 +138,9 @@ impl Doors {
         config: &config::Doors,
         name: &str,
         router: &Arc<Router>,
+        endpoint: &Endpoint,
     ) -> Result<Self, NodeError> {
-        let node: Arc<dyn Node> = Arc::new(NodeOfDoors::new(Arc::clone(router)));
+        let node: Arc<dyn Node> = Arc::new(NodeOfDoors::new(Arc::clone(router), endpoint.clone()));
         let doors = [&config.http, &config.riak_pb].into_iter().flatten().count() as u64;
         let descriptors = if doors > 0 { descriptors::raise() / doors } else { 0 };
         let http = match &config.http {

@@ -38,6 +38,7 @@ mod refusals;
 mod reload;
 mod reply;
 mod reports;
+mod request_counts;
 mod router;
 mod saver;
 mod seeds;

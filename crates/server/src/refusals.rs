@@ -3,6 +3,7 @@
 //! Invariant: a peer that gives cause again and again gets one line when it begins, one a minute, and one at the end.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jedlik_trouble::{Report, Troubles};
@@ -18,16 +19,26 @@ pub(crate) struct Refusals {
     clock: Clock,
     refused: Mutex<Troubles<Against>>,
     closed: Mutex<Troubles<Against>>,
+    refused_count: AtomicU64,
+    closed_count: AtomicU64,
 }
 
 impl Refusals {
     /// Returns a log without refusals.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, refused: Mutex::default(), closed: Mutex::default() }
+        let (refused, closed) = (Mutex::default(), Mutex::default());
+        let [refused_count, closed_count] = [const { AtomicU64::new(0) }; 2];
+        Self { clock, refused, closed, refused_count, closed_count }
+    }
+
+    /// Returns the number of connections that were refused, and of those that were closed for a fault.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.refused_count.load(Ordering::Relaxed), self.closed_count.load(Ordering::Relaxed))
     }
 
     /// Notes that a connection from `address` was refused.
     pub(crate) fn add(&self, address: SocketAddr, why: &str) {
+        self.refused_count.fetch_add(1, Ordering::Relaxed);
         let key = (address.ip().to_canonical(), why.to_owned());
         let report = self.with(&self.refused, |troubles, now_us| troubles.happened(now_us, &key));
         if let Some((from, report)) = report {
@@ -37,6 +48,7 @@ impl Refusals {
 
     /// Notes that a connection with `address` was closed for a fault, of which `why` names who is to blame.
     pub(crate) fn add_closed(&self, address: SocketAddr, why: String) {
+        self.closed_count.fetch_add(1, Ordering::Relaxed);
         let key = (address.ip().to_canonical(), why);
         let report = self.with(&self.closed, |troubles, now_us| troubles.happened(now_us, &key));
         if let Some((with, report)) = report {
@@ -115,6 +127,7 @@ mod tests {
             }
             refusals.add(([127, 0, 0, 1], 1000).into(), "another cluster's");
         });
+        assert_eq!(refusals.counts(), (1, 100));
         assert_eq!(lines.len(), 2, "{lines:#?}");
         assert!(lines[0].contains("a connection was closed address=127.0.0.1"), "{lines:#?}");
         assert!(lines[0].contains("client alice: a stream ended"), "{lines:#?}");

@@ -18,6 +18,7 @@ use tracing::debug;
 
 use crate::doors::{DOORS, DoorCall};
 use crate::pool::Share;
+use crate::request_counts::RequestKind;
 use crate::weight;
 
 /// Origin of a request, and the way of its answer.
@@ -114,6 +115,15 @@ struct Open {
     origin: Origin,
     asked: Asked,
     bytes: usize,
+    /// Kind and beginning of a client's request, which is counted; `None` for a peer's.
+    begun: Option<Begun>,
+}
+
+/// Request of a client, as it is counted once it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) kind: RequestKind,
+    pub(crate) at_us: u64,
 }
 
 /// Way in which a request is answered.
@@ -155,19 +165,33 @@ impl Replies {
 
     /// Remembers `origin` under a new number, and returns that; the request carries so many bytes.
     pub(crate) fn add(&mut self, origin: Origin, asked: Asked, bytes: usize) -> u64 {
+        self.keep(Open { origin, asked, bytes, begun: None })
+    }
+
+    /// Remembers a client's request as [`Self::add`] does, with what is counted of it.
+    pub(crate) fn add_of_client(&mut self, origin: Origin, begun: Begun, bytes: usize) -> u64 {
+        self.keep(Open { origin, asked: Asked::ByClient, bytes, begun: Some(begun) })
+    }
+
+    fn keep(&mut self, open: Open) -> u64 {
         self.next += 1;
-        self.origins.insert(self.next, Open { origin, asked, bytes });
-        self.bytes.add(bytes);
+        self.bytes.add(open.bytes);
+        self.origins.insert(self.next, open);
         self.open.store(self.origins.len(), Ordering::Relaxed);
         self.next
     }
 
     /// Takes out the origin with this number; `None` if it was taken out before.
     pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
-        let Open { origin, bytes, .. } = self.origins.remove(&reply)?;
+        self.take_begun(reply).map(|(origin, _)| origin)
+    }
+
+    /// Takes out the origin with this number, and what is to be counted of its request.
+    pub(crate) fn take_begun(&mut self, reply: u64) -> Option<(Origin, Option<Begun>)> {
+        let Open { origin, bytes, begun, .. } = self.origins.remove(&reply)?;
         self.bytes.subtract(bytes);
         self.open.store(self.origins.len(), Ordering::Relaxed);
-        Some(origin)
+        Some((origin, begun))
     }
 
     /// Takes out the request that a connection's client no longer waits for, and returns its number; `None` if there is

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jedlik_door::Measures;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
@@ -64,6 +65,14 @@ impl Reports {
         let reports: Arc<[ShardReport]> = stats::collect(&self.shards).await.into();
         *last = Some(Round { began, reports: Arc::clone(&reports) });
         reports
+    }
+
+    /// Reads what the shards have measured; nothing while too many questions wait for them.
+    pub(crate) async fn measures(&self) -> Measures {
+        match self.admit() {
+            Ok(_kept_until_it_is_answered) => stats::measures(&self.now().await),
+            Err(_) => Measures::default(),
+        }
     }
 }
 

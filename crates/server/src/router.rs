@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use jedlik_hashing::{NodeId, Partition};
+use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_net::{CloseReason, Connection, Handler, Role};
 use jedlik_protocol::admin::AdminRequest;
@@ -14,7 +14,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Key, LayoutVersion, Stamp, Terms};
+use jedlik_protocol::{LayoutVersion, Stamp, Terms};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -30,7 +30,9 @@ use crate::refusals::Refusals;
 use crate::reply::Origin;
 use crate::reports::Reports;
 use crate::saver::SaveHealth;
-use crate::stats::NodeCounts;
+
+mod counts;
+mod places;
 
 /// Phase of a node's life, by which it takes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(crate) struct Router {
     connections: AtomicU64,
     /// Questions to other members that wait for an answer.
     questions: Questions,
+    /// Monotonic time at which gossip was last heard, in microseconds.
+    gossip_heard_us: AtomicU64,
 }
 
 impl Router {
@@ -91,6 +95,7 @@ impl Router {
             overloads: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             questions: Questions::default(),
+            gossip_heard_us: AtomicU64::new(0),
         }
     }
 
@@ -144,6 +149,7 @@ impl Router {
             }
             Frame::Gossip(gossip) => {
                 let Some(from) = connection.peer().node else { return };
+                self.gossip_heard_us.store(self.clock.now().mono_us, Ordering::Relaxed);
                 let event = Event::Gossip { caller: connection.clone(), from, gossip };
                 self.count_overload(self.membership.try_send(event).is_err());
             }
@@ -213,6 +219,11 @@ impl Router {
         self.questions.ask(&self.peers, member, request).await
     }
 
+    /// Returns the collector of the shards' reports.
+    pub(crate) fn reports(&self) -> Arc<Reports> {
+        Arc::clone(&self.reports)
+    }
+
     /// Returns what the node knows of the cluster now.
     pub(crate) fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
@@ -278,17 +289,6 @@ impl Router {
         });
     }
 
-    fn counts(&self) -> NodeCounts {
-        let now_us = self.clock.now().mono_us;
-        NodeCounts {
-            uptime_s: now_us / 1_000_000,
-            state_unsaved_s: self.save_health.failing_s(now_us),
-            overloads: self.overloads.load(Ordering::Relaxed),
-            connections: self.connections.load(Ordering::Relaxed),
-            peers_connected: self.peers.connected() as u64,
-        }
-    }
-
     fn route_peer(
         &self,
         view: &View,
@@ -339,51 +339,6 @@ impl Router {
             Phase::Starting => Err(not_ready("is starting")),
             Phase::Stopping | Phase::Stopped => Err(not_ready("is stopping")),
         }
-    }
-
-    fn shard_of_client(&self, view: &View, request: &ClientRequest) -> Result<&Inbox, Failure> {
-        match request {
-            ClientRequest::Get(get) => Ok(self.shard_of_key(view, &get.key)),
-            ClientRequest::Put(put) => Ok(self.shard_of_key(view, &put.key)),
-            ClientRequest::Scan(scan) => self.shard_of_partition(view, scan.partition),
-            ClientRequest::Admin(AdminRequest::Explain { key }) => Ok(self.shard_of_key(view, key)),
-            ClientRequest::Topology | ClientRequest::Admin(_) => {
-                let message = "only gets, puts and scans can be forwarded";
-                Err(Failure::new(ErrorCode::InvalidRequest, message))
-            }
-        }
-    }
-
-    fn shard_of_peer(&self, view: &View, request: &PeerRequest) -> Result<&Inbox, Failure> {
-        match request {
-            PeerRequest::Write { key, .. }
-            | PeerRequest::Hint { key, .. }
-            | PeerRequest::Read { key, .. }
-            | PeerRequest::Deliver { key, .. }
-            | PeerRequest::Compare { key, .. }
-            | PeerRequest::Revise { key, .. }
-            | PeerRequest::Inspect { key } => Ok(self.shard_of_key(view, key)),
-            PeerRequest::Scan { partition, .. }
-            | PeerRequest::Hashes { partition, .. }
-            | PeerRequest::Digests { partition, .. }
-            | PeerRequest::Vote { partition, .. }
-            | PeerRequest::Fetch { partition, .. } => self.shard_of_partition(view, *partition),
-            PeerRequest::Forward(request) => self.shard_of_client(view, request),
-        }
-    }
-
-    fn shard_of_key(&self, view: &View, key: &Key) -> &Inbox {
-        let partition = view.partitions().partition(key.position(view.cluster()));
-        &self.shards[partition.0 as usize % self.shards.len()]
-    }
-
-    fn shard_of_partition(&self, view: &View, partition: Partition) -> Result<&Inbox, Failure> {
-        let count = view.partitions().get();
-        if partition.0 >= count {
-            let message = format!("there is no partition {partition}: the cluster has {count}");
-            return Err(Failure::new(ErrorCode::InvalidRequest, message));
-        }
-        Ok(&self.shards[partition.0 as usize % self.shards.len()])
     }
 
     fn count_overload(&self, refused: bool) {

@@ -25,7 +25,8 @@ use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::presence::Presence;
-use crate::reply::{Asked, Replies};
+use crate::reply::{Asked, Begun, Replies};
+use crate::request_counts::{RequestCounts, RequestKind};
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::ticks::Ticks;
 use crate::weight;
@@ -86,9 +87,7 @@ struct ShardDriver {
     replies: Replies,
     outcomes: OutcomeFilter,
     untold: Untold,
-    counts: ReplicaCounts,
-    /// Number of requests refused because too much was under way.
-    refusals: u64,
+    counts: Counts,
     layout: LayoutVersion,
     /// Last view that the shard was told.
     view: Option<Arc<View>>,
@@ -98,6 +97,15 @@ struct ShardDriver {
     hints: HintNews,
     /// Reader of an earlier copy, while the shard is refilled.
     copy: Option<CopyReader>,
+}
+
+/// Counts of one life of a shard.
+#[derive(Debug, Default)]
+struct Counts {
+    replica: ReplicaCounts,
+    requests: RequestCounts,
+    /// Number of requests refused because too much was under way.
+    refusals: u64,
 }
 
 /// State of what the replica knows of hints.
@@ -143,8 +151,7 @@ impl ShardDriver {
             around,
             outcomes: OutcomeFilter::default(),
             untold: Untold::default(),
-            counts: ReplicaCounts::default(),
-            refusals: 0,
+            counts: Counts::default(),
             layout: 0,
             view: None,
             background: Vec::new(),
@@ -195,11 +202,9 @@ impl ShardDriver {
             }
             Mail::Client { origin, request } => match self.room_for_client(&origin, &request) {
                 Ok(()) => {
-                    let reply = self.replies.add(
-                        origin,
-                        Asked::ByClient,
-                        weight::of_client_request(&request),
-                    );
+                    let begun = Begun { kind: RequestKind::of(&request), at_us: now.mono_us };
+                    let bytes = weight::of_client_request(&request);
+                    let reply = self.replies.add_of_client(origin, begun, bytes);
                     self.feed(now, Input::Client { reply, request });
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
@@ -305,11 +310,7 @@ impl ShardDriver {
             Output::Request { to, id, terms, request } => {
                 self.ask(now, (to, id), terms, request);
             }
-            Output::AnswerClient { reply, response } => {
-                if let Some(origin) = self.replies.take(reply) {
-                    origin.answer_client(self.layout, response);
-                }
-            }
+            Output::AnswerClient { reply, response } => self.answer_client(now, reply, response),
             Output::AnswerPeer { reply, stamp, response } => {
                 if let Some(origin) = self.replies.take(reply) {
                     origin.answer_peer(stamp, response);
@@ -321,8 +322,17 @@ impl ShardDriver {
                     let _full = self.around.membership.try_send(Event::Outcome { node, answered });
                 }
             }
-            Output::Count(counter) => self.counts.add(counter),
+            Output::Count(counter) => self.counts.replica.add(counter),
         }
+    }
+
+    fn answer_client(&mut self, now: Now, reply: u64, response: ClientResponse) {
+        let Some((origin, begun)) = self.replies.take_begun(reply) else { return };
+        if let Some(Begun { kind, at_us }) = begun {
+            let took_us = now.mono_us.saturating_sub(at_us);
+            self.counts.requests.answered(kind, took_us, &response);
+        }
+        origin.answer_client(self.layout, response);
     }
 
     fn report(&self) -> ShardReport {
@@ -331,8 +341,9 @@ impl ShardDriver {
         transfers.load.refilling = self.replica.refilling();
         transfers.load.set_aside = disk::set_aside_bits(&troubles);
         ShardReport {
-            counts: self.counts,
-            refusals: self.refusals,
+            counts: self.counts.replica,
+            requests: self.counts.requests,
+            refusals: self.counts.refusals,
             storage: self.storage.stats(),
             operations: self.replica.operations() as u64,
             hints: self.replica.hint_reports(),

@@ -55,7 +55,8 @@ pub(crate) async fn node(config: &Config, empty: EmptyDirectory) -> Result<Node,
     let Stores { dir, shards } = open_stores(config, &me).await?;
     let prepared = async {
         let prepared = Prepared::new(config, &places, &me, &credentials, (&dir, &shards))?;
-        let doors = Doors::open(&config.doors, &me.identity.name, &prepared.router).await?;
+        let Prepared { router, endpoint, .. } = &prepared;
+        let doors = Doors::open(&config.doors, &me.identity.name, router, endpoint).await?;
         Ok((prepared, doors))
     };
     match prepared.await {

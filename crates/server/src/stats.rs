@@ -5,6 +5,7 @@
 use std::fs;
 use std::time::Duration;
 
+use jedlik_door::Measures;
 use jedlik_protocol::admin::{
     BackgroundReport, HintReport, NodeStats, RepairReport, ShardTrouble, TransferReport,
 };
@@ -14,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::inbox::{Inbox, Mail};
-use crate::progress;
-use crate::threads;
+use crate::request_counts::RequestCounts;
+use crate::{descriptors, progress, threads};
 
 /// Counters of the replica with their names, in the order in which they are shown.
 const COUNTERS: [(Counter, &str); 19] = [
@@ -56,6 +57,7 @@ impl ReplicaCounts {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ShardReport {
     pub(crate) counts: ReplicaCounts,
+    pub(crate) requests: RequestCounts,
     pub(crate) refusals: u64,
     pub(crate) storage: ShardStats,
     pub(crate) operations: u64,
@@ -83,6 +85,11 @@ pub(crate) struct NodeCounts {
     pub(crate) overloads: u64,
     pub(crate) connections: u64,
     pub(crate) peers_connected: u64,
+    /// Number of connections that were refused, and of those closed for a fault.
+    pub(crate) connections_refused: u64,
+    pub(crate) connections_faulted: u64,
+    /// Time since another member was last heard in gossip, or since the start, in milliseconds.
+    pub(crate) gossip_age_ms: u64,
 }
 
 /// Time between two looks at whether a shard that is waited for stands still.
@@ -127,10 +134,6 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
     let storage = |field: fn(&ShardStats) -> u64| {
         reports.iter().map(|report| field(&report.storage)).sum::<u64>()
     };
-    let merges = |field: fn(&MergeStats) -> u64| {
-        let merges = reports.iter().filter_map(|report| report.storage.engine.merges);
-        merges.map(|merges| field(&merges)).sum::<u64>()
-    };
     let replicas = COUNTERS.iter().enumerate().map(|(index, (_, name))| {
         (*name, reports.iter().map(|report| report.counts.0[index]).sum::<u64>())
     });
@@ -140,10 +143,15 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("uptime_s", node.uptime_s),
         ("cpu_us", cpu_us()),
         ("rss_bytes", rss_bytes()),
+        ("open_files", descriptors::open()),
+        ("open_files_limit", descriptors::limit()),
         ("shards", shards.len() as u64),
         ("shards_serving", reports.iter().filter(|report| report.serves).count() as u64),
         ("connections", node.connections),
         ("peers_connected", node.peers_connected),
+        ("connections_refused", node.connections_refused),
+        ("connections_faulted", node.connections_faulted),
+        ("gossip_age_ms", node.gossip_age_ms),
         ("refilling_partitions", reports.iter().map(|report| u64::from(report.refilling)).sum()),
         ("clashing_records", reports.iter().map(|report| report.clashing).sum()),
         ("storage_reopenings", reports.iter().map(|report| report.reopenings).sum()),
@@ -151,17 +159,38 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("operations", reports.iter().map(|report| report.operations).sum()),
         ("queued_inputs", waiting),
         ("overloads", node.overloads + refusals + storage(|stats| stats.overloads)),
+        (
+            "quorum_shortfalls",
+            reports.iter().map(|report| report.requests.quorum_shortfalls()).sum(),
+        ),
     ]
     .into_iter()
     .chain(replicas)
-    .chain([
+    .chain(of_storage(reports))
+    .chain(threads::counters());
+    NodeStats {
+        counters: counters.map(|(name, value)| (name.into(), value)).collect(),
+        troubles: reports.iter().flat_map(|report| report.troubles.iter().cloned()).collect(),
+    }
+}
+
+/// Sums up the counters of the shards' storage.
+fn of_storage(reports: &[ShardReport]) -> [(&'static str, u64); 24] {
+    let storage = |field: fn(&ShardStats) -> u64| {
+        reports.iter().map(|report| field(&report.storage)).sum::<u64>()
+    };
+    let merges = |field: fn(&MergeStats) -> u64| {
+        let merges = reports.iter().filter_map(|report| report.storage.engine.merges);
+        merges.map(|merges| field(&merges)).sum::<u64>()
+    };
+    [
         ("applies", storage(|stats| stats.applies)),
-        ("journal_appends", storage(|stats| stats.appends)),
-        ("journal_groups", storage(|stats| stats.groups)),
-        ("journal_syncs", storage(|stats| stats.syncs)),
-        ("journal_bytes", storage(|stats| stats.journal_bytes)),
-        ("journal_queued_bytes", storage(|stats| stats.queued_bytes)),
-        ("journal_failures", storage(|stats| stats.journal_failures)),
+        ("journal_appends", storage(|stats| stats.journal.appends)),
+        ("journal_groups", storage(|stats| stats.journal.groups)),
+        ("journal_syncs", storage(|stats| stats.journal.syncs)),
+        ("journal_bytes", storage(|stats| stats.journal.bytes)),
+        ("journal_queued_bytes", storage(|stats| stats.journal.queued_bytes)),
+        ("journal_failures", storage(|stats| stats.journal.failures)),
         ("buffer_bytes", storage(|stats| stats.buffer_bytes)),
         ("buffer_records", storage(|stats| stats.buffer_records)),
         ("flushes", storage(|stats| stats.engine.flushes)),
@@ -179,12 +208,19 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("hint_releases", storage(|stats| stats.hints.releases)),
         ("hints_refused", storage(|stats| stats.hints.refusals)),
         ("damaged_hints", storage(|stats| stats.hints.damaged)),
-    ])
-    .chain(threads::counters());
-    NodeStats {
-        counters: counters.map(|(name, value)| (name.into(), value)).collect(),
-        troubles: reports.iter().flat_map(|report| report.troubles.iter().cloned()).collect(),
+    ]
+}
+
+/// Sums up what the shards have measured.
+pub(crate) fn measures(reports: &[ShardReport]) -> Measures {
+    let mut requests = RequestCounts::default();
+    let mut measures = Measures::default();
+    for report in reports {
+        requests.merge(&report.requests);
+        measures.journal_syncs_us.merge(&report.storage.journal.syncs_us);
+        measures.commits_bytes.merge(&report.storage.journal.groups_bytes);
     }
+    Measures { requests: requests.named(), siblings: requests.siblings, ..measures }
 }
 
 /// Returns the processor time of this process so far, in microseconds; 0 where the system doesn't tell.
@@ -213,6 +249,14 @@ mod tests {
     use super::{NodeCounts, ReplicaCounts, ShardReport, named};
 
     #[test]
+    fn every_counter_is_served_as_a_metric() {
+        let stats = named(NodeCounts::default(), &[], &[]);
+        for (name, _) in stats.counters {
+            assert!(jedlik_http::knows_counter(&name), "{name} has no row among the metrics");
+        }
+    }
+
+    #[test]
     fn counts_of_all_shards_are_added_under_their_names() {
         let mut counts = ReplicaCounts::default();
         counts.add(Counter::Puts);
@@ -230,6 +274,7 @@ mod tests {
         assert_eq!(value("operations"), Some(2));
         assert_eq!(value("overloads"), Some(7), "by a full queue, and by two shards at work");
         assert_eq!(value("uptime_s"), Some(7));
+        assert!(value("open_files") > Some(2) && value("open_files") < value("open_files_limit"));
         assert!(value("rss_bytes") > Some(1 << 20), "{:?}", value("rss_bytes"));
     }
 }

@@ -68,7 +68,7 @@ fn run(place: &std::path::Path, group: u64) -> Result<(), Box<dyn Error>> {
     let rate = answered as f64 / started.elapsed().as_secs_f64();
     let stats = shard.stats();
     let processor = (processor_us() - busy) / answered.max(1) as f64;
-    let each = stats.appends as f64 / stats.syncs.max(1) as f64;
+    let each = stats.journal.appends as f64 / stats.journal.syncs.max(1) as f64;
     println!(
         "{group:5}  {rate:9.0}  {each:12.1}  {processor:17.1}  {:7}  {:9}  {:9}",
         stats.engine.flushes,

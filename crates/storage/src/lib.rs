@@ -90,7 +90,7 @@ pub use options::{ShardIdentity, ShardOptions};
 pub use progress::{ProgressFile, ProgressWatch, ShardProgress};
 pub use redb_store::{RedbOptions, RedbStore, RewriteOptions, open_redb_file};
 pub use shard::{Completed, Completion, Shard};
-pub use stats::{EngineStats, HintStats, MergeStats, ShardStats};
+pub use stats::{EngineStats, HintStats, JournalStats, MergeStats, ShardStats};
 pub use store::{RangeQuery, Store, Writes};
 
 /// Format in which the files of records are written, the newest that can be read.

@@ -23,7 +23,8 @@ use crate::progress::ProgressWatch;
 use crate::room::{Reserves, Room};
 use crate::stats::SharedCounters;
 use crate::{
-    EngineStats, HintStats, OpenError, RangeQuery, ShardOptions, ShardStats, Store, StoreError,
+    EngineStats, HintStats, JournalStats, OpenError, RangeQuery, ShardOptions, ShardStats, Store,
+    StoreError,
 };
 
 mod condition;
@@ -249,12 +250,16 @@ impl Shard {
             applies: tally.applies,
             revisions: tally.revisions,
             drops: tally.drops,
-            appends: counters.appends.value(),
-            groups: counters.groups.value(),
-            syncs: counters.syncs.value(),
-            journal_bytes: counters.journal_bytes.value(),
-            queued_bytes: counters.queued_bytes.value(),
-            journal_failures: counters.journal_failures.value(),
+            journal: JournalStats {
+                appends: counters.appends.value(),
+                groups: counters.groups.value(),
+                syncs: counters.syncs.value(),
+                syncs_us: counters.syncs_us.read(),
+                groups_bytes: counters.groups_bytes.read(),
+                bytes: counters.journal_bytes.value(),
+                queued_bytes: counters.queued_bytes.value(),
+                failures: counters.journal_failures.value(),
+            },
             buffer_bytes: self.layers.buffers().map(|buffer| buffer.bytes() as u64).sum(),
             buffer_records: self.layers.buffers().map(|buffer| buffer.records().len() as u64).sum(),
             damaged_records: counters.damaged_records.value(),

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jedlik_histogram::{SharedSizesBytes, SharedTimesUs, SizesBytes, TimesUs};
+
 use crate::trouble_log::ShardTroubles;
 
 /// Counters since the shard was opened, and sizes as they are now.
@@ -13,18 +15,8 @@ pub struct ShardStats {
     pub revisions: u64,
     /// Number of partitions dropped.
     pub drops: u64,
-    /// Number of changes written to the journal.
-    pub appends: u64,
-    /// Number of writes to the journal, one for each group of changes.
-    pub groups: u64,
-    /// Number of syncs of the journal that carried at least one change, whatever became of them.
-    pub syncs: u64,
-    /// Size of the journal's segments now, in bytes.
-    pub journal_bytes: u64,
-    /// Size of the changes that wait for the journal's thread now, in bytes.
-    pub queued_bytes: u64,
-    /// Number of writes and syncs of the journal that failed.
-    pub journal_failures: u64,
+    /// Counters of the shard's journal.
+    pub journal: JournalStats,
     /// Size of the buffers in memory now, the one being flushed included, in bytes.
     pub buffer_bytes: u64,
     /// Number of records' entries in the buffers now.
@@ -37,6 +29,27 @@ pub struct ShardStats {
     pub hints: HintStats,
     /// Counters of the shard's engine.
     pub engine: EngineStats,
+}
+
+/// Counters of the journal since the shard was opened, and its sizes now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Number of changes written to the journal.
+    pub appends: u64,
+    /// Number of writes to the journal, one for each group of changes.
+    pub groups: u64,
+    /// Number of syncs of the journal that carried at least one change, whatever became of them.
+    pub syncs: u64,
+    /// Time that each of those syncs took.
+    pub syncs_us: TimesUs,
+    /// Size of each group of changes that was written to the journal.
+    pub groups_bytes: SizesBytes,
+    /// Size of the journal's segments now, in bytes.
+    pub bytes: u64,
+    /// Size of the changes that wait for the journal's thread now, in bytes.
+    pub queued_bytes: u64,
+    /// Number of writes and syncs of the journal that failed.
+    pub failures: u64,
 }
 
 /// Counters of hints since the shard was opened, and their number and size now.
@@ -117,6 +130,8 @@ pub(crate) struct SharedCounters {
     pub(crate) appends: Counter,
     pub(crate) groups: Counter,
     pub(crate) syncs: Counter,
+    pub(crate) syncs_us: SharedTimesUs,
+    pub(crate) groups_bytes: SharedSizesBytes,
     pub(crate) journal_bytes: Counter,
     pub(crate) queued_bytes: Counter,
     pub(crate) journal_failures: Counter,
@@ -135,6 +150,8 @@ impl SharedCounters {
             appends: Counter::default(),
             groups: Counter::default(),
             syncs: Counter::default(),
+            syncs_us: SharedTimesUs::default(),
+            groups_bytes: SharedSizesBytes::default(),
             journal_bytes: Counter::default(),
             queued_bytes: Counter::default(),
             journal_failures: Counter::default(),

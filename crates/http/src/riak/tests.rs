@@ -34,7 +34,8 @@ struct Reply {
 impl Door {
     fn new() -> Self {
         let node = Arc::new(FakeNode::default());
-        let routes = routes::of(Arc::clone(&node) as Arc<dyn Node>, Limits::default());
+        let routes =
+            routes::of(Arc::clone(&node) as Arc<dyn Node>, Limits::default(), Arc::default());
         Self { node, routes }
     }
 

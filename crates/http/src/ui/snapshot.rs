@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jedlik_doctor::{Observed, ObservedMember, diagnose, is_gone, largest_n, tell_apart};
 use jedlik_door::{Caller, Node, Rights, unexpected};
-use jedlik_hashing::NodeId;
-use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, ClusterStatus, MemberState, MemberStatus,
-};
-use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, MemberStatus};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, MemberAddress};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::Status;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::v1::{buckets, cluster};
+use crate::v1::{buckets, cluster, doctor};
 
 /// Questions that are asked of every member.
 const QUESTIONS: [AdminRequest; 6] = [
@@ -58,37 +56,46 @@ impl Snapshot {
             other => return Err(unexpected(ClientResponse::Admin(other))),
         };
         let buckets = match ask(AdminRequest::BucketList).await? {
-            AdminResponse::Buckets(buckets) => buckets::list_json(&buckets),
+            AdminResponse::Buckets(buckets) => buckets,
             other => return Err(unexpected(ClientResponse::Admin(other))),
         };
+        let (members, observed) = members(node, &status).await;
+        let largest_n = largest_n(&buckets);
+        let findings = diagnose(&Observed { members: observed, largest_n, now_ms: now_ms() });
         let news = json!({
             "at_ms": now_ms(),
             "cluster": cluster::status_json(&status),
-            "members": members(node, &status).await,
-            "buckets": buckets,
-            "findings": [],
+            "members": members,
+            "buckets": buckets::list_json(&buckets),
+            "findings": doctor::to_json(&findings),
         });
         Ok(Self { news, layouts: json!({ "layouts": layouts }) })
     }
 }
 
-/// Asks all members at once, and returns what they say in the order of the status.
-async fn members(node: &Arc<dyn Node>, status: &ClusterStatus) -> Vec<Value> {
-    let is_here =
-        |member: &&MemberStatus| !matches!(member.state, MemberState::Left | MemberState::Removed);
+/// Asks all members at once, and returns what they say in the order of the status, for the page and for the diagnosis.
+async fn members(
+    node: &Arc<dyn Node>,
+    status: &ClusterStatus,
+) -> (Vec<Value>, Vec<ObservedMember>) {
+    let here: Vec<&MemberStatus> =
+        status.members.iter().filter(|member| !is_gone(member)).collect();
+    let mut observed: Vec<ObservedMember> =
+        here.iter().map(|member| ObservedMember::silent(address(member))).collect();
+    tell_apart(&mut observed);
     let mut asked = JoinSet::new();
-    let here: Vec<&MemberStatus> = status.members.iter().filter(is_here).collect();
-    for (index, member) in here.iter().enumerate() {
-        let (node, id, alive) = (Arc::clone(node), member.record.node, member.alive);
+    for (index, member) in observed.iter().enumerate() {
+        let (node, member) = (Arc::clone(node), member.clone());
         asked.spawn(async move {
-            let told = if alive { told(&*node, id).await } else { Map::new() };
+            let told =
+                if member.member.alive { told(&*node, member).await } else { (Map::new(), member) };
             (index, told)
         });
     }
     let mut said: Vec<Map<String, Value>> = here.iter().map(|_| Map::new()).collect();
     while let Some(told) = asked.join_next().await {
         if let Ok((index, told)) = told {
-            said[index] = told;
+            (said[index], observed[index]) = told;
         }
     }
     let named = here.iter().zip(said).map(|(member, mut told)| {
@@ -96,20 +103,32 @@ async fn members(node: &Arc<dyn Node>, status: &ClusterStatus) -> Vec<Value> {
         told.insert("name".into(), member.record.name.clone().into());
         Value::Object(told)
     });
-    named.collect()
+    (named.collect(), observed)
+}
+
+fn address(member: &MemberStatus) -> MemberAddress {
+    let record = &member.record;
+    let (node, name, address) = (record.node, record.name.clone(), record.address);
+    MemberAddress { node, name, address, alive: member.alive }
 }
 
 /// Returns a member's answers by their names; a question without an answer is left out.
-async fn told(node: &dyn Node, member: NodeId) -> Map<String, Value> {
+async fn told(node: &dyn Node, mut member: ObservedMember) -> (Map<String, Value>, ObservedMember) {
     let mut told = Map::new();
     for question in QUESTIONS {
-        match node.ask_member(member, question).await.response {
-            ClientResponse::Admin(answer) => note(&mut told, &answer),
+        match node.ask_member(member.member.node, question).await.response {
+            ClientResponse::Admin(answer) => {
+                note(&mut told, &answer);
+                member.note(Ok(answer));
+            }
             // One that does not answer this will not answer the next one either.
-            _ => break,
+            other => {
+                member.note(Err(unexpected(other).message));
+                break;
+            }
         }
     }
-    told
+    (told, member)
 }
 
 fn note(told: &mut Map<String, Value>, answer: &AdminResponse) {

@@ -22,7 +22,7 @@ impl ShardDriver {
     ) -> Result<(), Failure> {
         let reads = matches!(request, ClientRequest::Get(_) | ClientRequest::Scan(_));
         if reads && !origin.has_room(SMALL_FRAME_BYTES + 1) {
-            self.refusals += 1;
+            self.counts.refusals += 1;
             return Err(untaken());
         }
         self.room_for(request)
@@ -38,7 +38,7 @@ impl ShardDriver {
                 "the node is at work on {under_way} requests with {bytes} bytes, all that limits.queue_inputs and \
                  limits.queue_bytes allow; nothing was done, try again"
             );
-            self.refusals += 1;
+            self.counts.refusals += 1;
             return Err(Failure::new(ErrorCode::Overloaded, message));
         }
         if !matches!(request, ClientRequest::Put(_)) {
@@ -65,7 +65,7 @@ impl ShardDriver {
 
     fn admit_to_disk(&mut self) -> Result<(), Failure> {
         let admitted = self.disk.admit(self.around.clock.now());
-        self.refusals += u64::from(admitted.is_err());
+        self.counts.refusals += u64::from(admitted.is_err());
         admitted
     }
 }

@@ -253,7 +253,7 @@ fn while_the_disk_does_not_finish_what_was_lost_of_votes_loads_go_on_and_nothing
     assert!(bench.driver.disk.admit(later).is_err(), "the disk is seen to stall");
     let nothing = bench.completions.recv_timeout(Duration::from_millis(100));
     assert!(nothing.is_err(), "a record is acknowledged before what was lost is on disk");
-    assert_eq!(bench.driver.storage.stats().appends, 0);
+    assert_eq!(bench.driver.storage.stats().journal.appends, 0);
     bench.engine.stall(false);
     assert_eq!(bench.hear(now), keeping::TICKET);
     bench.submit(now);

@@ -53,6 +53,7 @@ impl Cluster {
         let text = format!(
             "data_dir = \"data\"\nlisten = \"127.0.0.1:0\"\nseeds = [{}]\nzone = \"z{number}\"\n\
              shards = 2\npartitions = 16\nn = {}\n\
+             [http]\nlisten = \"127.0.0.1:0\"\n\
              [tls]\nca = \"../ca.pem\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\n",
             seeds.join(", "),
             self.n,

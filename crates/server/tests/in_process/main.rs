@@ -7,3 +7,4 @@ mod cluster;
 
 mod lifecycle;
 mod requests;
+mod watched;

@@ -249,6 +249,7 @@ impl Writer {
             Ok(count) => {
                 self.counters.appends.add(count);
                 self.counters.groups.add(1);
+                self.counters.groups_bytes.add(frames.len() as u64);
                 Ok(())
             }
             Err(error) => {
@@ -270,7 +271,9 @@ impl Writer {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.sync_due = None;
         self.counters.syncs.add(1);
+        let began = Instant::now();
         let result = self.health.during(|| self.appender.sync());
+        self.counters.syncs_us.add(began.elapsed().as_micros() as u64);
         if let Err(error) = &result {
             self.fail("the journal could not be synced", error);
         }

@@ -131,7 +131,7 @@ fn applies_submitted_together_cost_one_sync() {
     assert!(answers.values().all(Result::is_ok));
     assert_eq!(bench.machine.syncs() - before, 1);
     let stats = running.shard.stats();
-    assert_eq!((stats.appends, stats.groups, stats.syncs), (101, 2, 2));
+    assert_eq!((stats.journal.appends, stats.journal.groups, stats.journal.syncs), (101, 2, 2));
 }
 
 #[test]
@@ -156,7 +156,12 @@ fn what_nobody_waits_for_is_synced_within_the_interval() {
     let mut running = bench.open();
     running.apply("a", record(1, 1, 10), Durability::Written);
     running.answers(1).into_values().for_each(Result::unwrap);
-    running.wait_until("the record is synced", |shard| shard.stats().syncs == 1);
+    running.wait_until("the record is synced", |shard| {
+        let stats = shard.stats().journal;
+        stats.syncs == 1 && stats.syncs_us.count() == 1
+    });
+    let groups = running.shard.stats().journal.groups_bytes;
+    assert!(groups.count() == 1 && groups.sum() > 0, "{groups:?}");
 }
 
 #[test]
@@ -499,7 +504,7 @@ fn while_a_buffer_is_flushed_a_burst_of_large_records_is_taken_up_to_its_limit()
         refused = running.shard.apply(ticket, key(&name), record, Durability::Synced).err();
         running.next_ticket += 1;
         running.shard.submit();
-        running.wait_until("the queue is written", |shard| shard.stats().queued_bytes == 0);
+        running.wait_until("the queue is written", |shard| shard.stats().journal.queued_bytes == 0);
     }
     let refused = refused.expect("memory is bounded");
     assert!(matches!(refused, StoreError::Overloaded { limit_bytes: 200_000, .. }), "{refused}");
@@ -531,7 +536,7 @@ fn a_full_queue_refuses_with_its_name_and_limit() {
     // Who asks first is told the same, and may go on once the queue is shorter.
     assert!(matches!(running.shard.admit(), Err(StoreError::Overloaded { .. })));
     running.shard.submit();
-    running.wait_until("the queue is written", |shard| shard.stats().queued_bytes == 0);
+    running.wait_until("the queue is written", |shard| shard.stats().journal.queued_bytes == 0);
     running.shard.admit().unwrap();
 }
 
@@ -546,7 +551,7 @@ fn many_writes_to_one_key_do_not_grow_the_journal_without_bound() {
         });
         running.put("a", record(1, counter, 1000)).unwrap();
     }
-    assert!(running.shard.stats().journal_bytes < 60_000);
+    assert!(running.shard.stats().journal.bytes < 60_000);
     assert!(running.shard.stats().engine.flushes > 0);
 }
 

@@ -1,0 +1,52 @@
+//! Metrics of what the node measures for its doors alone.
+
+use jedlik_door::Measures;
+
+use crate::metrics::metric::{Metric, counter, gauge, histogram};
+use crate::metrics::scrape::{Labels, Scrape};
+
+pub(crate) const REQUESTS: Metric = counter(
+    "jedlik_requests",
+    "Requests of clients that this node took, by whichever way they came, by kind and outcome.",
+)
+.by(&["kind", "outcome"]);
+pub(crate) const TIMES: Metric = histogram(
+    "jedlik_request_duration",
+    "Time from a client's request at its shard to the answer, whatever that was.",
+)
+.seconds()
+.by(&["kind"]);
+pub(crate) const SIBLINGS: Metric = histogram(
+    "jedlik_get_siblings",
+    "Versions that successful gets have found; more than one are siblings.",
+);
+pub(crate) const SYNCS: Metric =
+    histogram("jedlik_journal_sync_duration", "Time that a sync of a journal took.").seconds();
+pub(crate) const COMMITS: Metric = histogram(
+    "jedlik_journal_commit_size",
+    "Size of a group of changes written to a journal at once.",
+)
+.bytes();
+pub(crate) const CERTIFICATE: Metric = gauge(
+    "jedlik_certificate_end_timestamp",
+    "Time at which the node's certificate ends, since the Unix epoch.",
+)
+.seconds();
+
+/// Adds what the node has measured.
+pub(crate) fn add(scrape: &mut Scrape, measures: &Measures) {
+    for requests in &measures.requests {
+        for (outcome, count) in &requests.outcomes {
+            let labels = vec![("kind", requests.kind.into()), ("outcome", (*outcome).into())];
+            scrape.labelled(REQUESTS, labels, *count);
+        }
+        let labels = vec![("kind", requests.kind.into())];
+        scrape.histogram(TIMES, labels, &requests.times_us, 1e6);
+    }
+    scrape.histogram(SIBLINGS, Labels::new(), &measures.siblings, 1.0);
+    scrape.histogram(SYNCS, Labels::new(), &measures.journal_syncs_us, 1e6);
+    if let Some(ends_s) = measures.certificate_ends_s {
+        scrape.whole(CERTIFICATE, ends_s);
+    }
+    scrape.histogram(COMMITS, Labels::new(), &measures.commits_bytes, 1.0);
+}
