@@ -142,7 +142,7 @@ impl Doors {
     ) -> Result<Self, NodeError> {
         let node: Arc<dyn Node> = Arc::new(NodeOfDoors::new(Arc::clone(router), endpoint.clone()));
         let doors = [&config.http, &config.riak_pb].into_iter().flatten().count() as u64;
-        let descriptors = if doors > 0 { descriptors::raise() / doors } else { 0 };
+        let descriptors = descriptors::raise().checked_div(doors).unwrap_or_default();
         let http = match &config.http {
             Some(place) => Some(open_http(place, Arc::clone(&node), descriptors).await?),
             None => None,

@@ -120,15 +120,9 @@ impl Prepared {
         let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
             self;
         let agreed = AgreedClock::new(clock);
-        let around = ShardEnvironment {
-            limits: shard_limits(config),
-            open_bytes: Pool::new(config.limits.queue_bytes, shards.len()),
-            clock: agreed.clone(),
-            peers: Arc::clone(&peers),
-            membership: membership.clone(),
-            ticks: ticks.clone(),
-            presence: Presence::default(),
-        };
+        let open_bytes = Pool::new(config.limits.queue_bytes, shards.len());
+        let around =
+            environment(shard_limits(config), open_bytes, &agreed, (&peers, &membership), &ticks);
         let saver = Saver::start(dir.state_file(), clock, Arc::clone(&router.save_health))?;
         let shards = me.run_shards(config, shards, &dir, &around)?;
         let ((ending, ended), (serve, serves)) = (oneshot::channel(), oneshot::channel());
@@ -228,6 +222,25 @@ fn shard_limits(config: &Config) -> ShardLimits {
     ShardLimits {
         stall_after: config.storage.stall_after,
         operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
+    }
+}
+
+/// Returns what all shards share.
+fn environment(
+    limits: ShardLimits,
+    open_bytes: Pool,
+    clock: &AgreedClock,
+    (peers, membership): (&Arc<Peers>, &mpsc::Sender<Event>),
+    ticks: &Ticks,
+) -> ShardEnvironment {
+    ShardEnvironment {
+        limits,
+        open_bytes,
+        clock: clock.clone(),
+        peers: Arc::clone(peers),
+        membership: membership.clone(),
+        ticks: ticks.clone(),
+        presence: Presence::default(),
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use jedlik_ports::free_address;
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, wait_until};
 use crate::node::{LIMIT, Node};
 use crate::tools::run;
 
@@ -249,16 +248,11 @@ fn the_cluster_is_described_by_any_node_and_a_dead_one_is_seen() {
     let dead = members.iter().find(|member| member["name"] == "n3").unwrap();
     let dead = dead["node"].as_str().unwrap().to_owned();
     cluster.kill(2);
-    let begun = Instant::now();
-    loop {
+    wait_until("the dead member is seen", || {
         let status = door.get("/v1/cluster", &[]).expect(200).json();
         let members = status["members"].as_array().unwrap();
-        if members.iter().any(|member| member["node"] == dead && member["alive"] == false) {
-            break;
-        }
-        assert!(begun.elapsed() < LIMIT, "{status}");
-        thread::sleep(Duration::from_millis(50));
-    }
+        members.iter().any(|member| member["node"] == dead && member["alive"] == false)
+    });
     let silent = door.get(&format!("/v1/members/{dead}/stats"), &[]).expect(503);
     assert_eq!(silent.header("retry-after"), "1");
 }

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -183,7 +182,7 @@ fn a_head_that_comes_too_slowly_is_given_up() {
     let mut byte = [0];
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
     loop {
-        // One byte after the other, without an end.
+        // One byte after the other, without an end; the read's limit is the pause between two.
         let written = stream.write_all(b"X");
         match stream.read(&mut byte) {
             Ok(_) => break,
@@ -194,6 +193,5 @@ fn a_head_that_comes_too_slowly_is_given_up() {
             break;
         }
         assert!(begun.elapsed() < LIMIT, "it is still listened to");
-        thread::sleep(Duration::from_millis(100));
     }
 }

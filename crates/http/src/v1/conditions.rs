@@ -3,7 +3,7 @@
 //! A condition is checked by a get before the put, and no lock is held in between: of two clients that check at the same
 //! time both may pass. Then both values are there as siblings, as after any two puts at once, and the answers say so.
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use jedlik_door::requests::{self, ReadOptions, WriteOptions};
 use jedlik_door::unexpected;
 use jedlik_protocol::client::{ClientResponse, GetAnswer};
@@ -31,7 +31,7 @@ impl Conditions {
     /// # Errors
     /// A condition can't be checked.
     pub(crate) fn of(headers: &HeaderMap, latest: bool) -> Result<Self, Problem> {
-        let text = |name: header::HeaderName| headers.get(name).map(|value| value.as_bytes());
+        let text = |name: header::HeaderName| headers.get(name).map(HeaderValue::as_bytes);
         let absent = match text(header::IF_NONE_MATCH) {
             None => false,
             Some(b"*") => true,

@@ -53,7 +53,7 @@ pub(crate) async fn get(
             other => return Err(unexpected(other).into()),
         };
         let Some(until) = until.filter(|_| answer.context == seen) else {
-            return found(answer, held, wants_document(&headers));
+            return found(&answer, held, wants_document(&headers));
         };
         if Instant::now() + pause > until || shared.node.phase() == Phase::Stopping {
             return Ok(unchanged(seen.as_ref()));
@@ -139,7 +139,7 @@ async fn stored(shared: &Shared, request: ClientRequest) -> Result<Response, Pro
 }
 
 /// Answers with the one value that a get has found, or with a document of all versions.
-fn found(answer: GetAnswer, held: Held, wants_document: bool) -> Result<Response, Problem> {
+fn found(answer: &GetAnswer, held: Held, wants_document: bool) -> Result<Response, Problem> {
     let is_absent =
         !answer.versions.iter().any(|version| matches!(version.content, Content::Value(_)));
     let mut response = match &answer.versions[..] {
@@ -156,7 +156,7 @@ fn found(answer: GetAnswer, held: Held, wants_document: bool) -> Result<Response
                 _ if wants_document => StatusCode::OK,
                 _ => StatusCode::MULTIPLE_CHOICES,
             };
-            json(status, MEDIA_TYPE, &Versions::from(&answer))
+            json(status, MEDIA_TYPE, &Versions::from(answer))
         }
     };
     if let [version] = &answer.versions[..] {

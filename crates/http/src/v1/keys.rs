@@ -110,7 +110,7 @@ async fn send(mut listing: Listing, values: bool, lines: mpsc::Sender<Bytes>) {
         let Page { items, next, held } = page;
         keys += items.len() as u64;
         let mut text = Vec::new();
-        for item in items {
+        for item in &items {
             text.extend(line(&key_line(item, values)));
         }
         if let Some(next) = next.as_ref().filter(|_| !text.is_empty()) {
@@ -123,7 +123,7 @@ async fn send(mut listing: Listing, values: bool, lines: mpsc::Sender<Bytes>) {
     }
 }
 
-fn key_line(item: ScanItem, values: bool) -> Line<'static> {
+fn key_line(item: &ScanItem, values: bool) -> Line<'static> {
     let versions = values.then(|| item.versions.iter().map(Sibling::from).collect());
     Line::Key { key: Name::from(&item.key), versions }
 }

@@ -11,7 +11,7 @@ class Members extends View {
 
   draw({ news, layouts, chosen }) {
     const { members } = news.cluster;
-    const here = members.filter((one) => one.state !== "left" && one.state !== "removed");
+    const here = members.filter((one) => one.state !== "left" && one.state !== "removed").sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
     const weights = here.reduce((sum, one) => sum + (one.owned > 0 ? one.weight : 0), 0);
     const copies = here.reduce((sum, one) => sum + one.owned, 0);
     const heard = new Map(news.members.map((one) => [one.node, one]));

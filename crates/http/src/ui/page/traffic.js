@@ -48,10 +48,10 @@ class Traffic extends HTMLElement {
     const places = [h("figure", { class: "plot" }), h("figure", { class: "plot" })];
     places.forEach((place) => { place.style.margin = 0; place.style.minWidth = 0; });
     this.replaceChildren(this.figures, h("div", { class: "plots" }, places));
-    const common = { height: 190, cursor: { drag: { x: false, y: false } }, legend: { live: false }, scales: { y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.15)] } } };
+    const common = { height: 190, cursor: { drag: { x: false, y: false } }, legend: { live: false }, scales: { x: { range: (_, __, last) => [(last ?? 0) - SECONDS_SHOWN, last ?? 0] }, y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.15)] } } };
     this.#plots = [
-      new uPlot({ ...common, title: "", width: 300, series: [{}, series("gets a second", "--well"), series("puts a second", "--moves", [6, 4])], axes: [axis(28), axis(54)] }, [[], [], []], places[0]),
-      new uPlot({ ...common, title: "", width: 300, series: [{}, series("99th percentile, ms", "--well")], axes: [axis(28), axis(54)] }, [[], []], places[1]),
+      new uPlot({ ...common, title: "", width: 300, series: [{}, series("gets a second", "--well"), series("puts a second", "--moves", [6, 4])], axes: [axis(36), axis(54)] }, [[], [], []], places[0]),
+      new uPlot({ ...common, title: "", width: 300, series: [{}, series("99th percentile, ms", "--well")], axes: [axis(36), axis(54)] }, [[], []], places[1]),
     ];
     this.fit();
   }
