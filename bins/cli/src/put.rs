@@ -65,7 +65,7 @@ pub(crate) struct PutArgs {
 /// Remark that precedes any failure after the write was acknowledged.
 pub(crate) const DONE: &str = "the write is acknowledged";
 
-/// What the value carries beside its bytes.
+/// Attributes that the value carries beside its bytes.
 #[derive(Debug, Args)]
 struct CarriedArgs {
     /// The media type of the value, which is kept with it: text/plain; charset=utf-8

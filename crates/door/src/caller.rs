@@ -3,11 +3,11 @@
 /// Client that asks by a door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// What the client may do.
+    /// Rights that the client has.
     pub rights: Rights,
 }
 
-/// What a client may do, each including those before it.
+/// Rights of a client, each including those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {
     /// The client may read keys, and look at the cluster.

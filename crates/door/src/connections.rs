@@ -32,7 +32,7 @@ struct Known {
     filed_at: Instant,
 }
 
-/// What one connection is at.
+/// Activity of one connection, by which it gives way.
 #[derive(Debug)]
 struct Activity {
     under_way: AtomicUsize,

@@ -56,7 +56,7 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// Answer to a request, with the room that it takes until it has been passed on.
 #[derive(Debug)]
 pub struct Answer {
-    /// The node's answer.
+    /// The response that the node gives.
     pub response: ClientResponse,
     /// Room that the answer takes; to be dropped once the answer has left.
     pub held: Held,

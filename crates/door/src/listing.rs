@@ -72,7 +72,7 @@ pub struct Listing {
     caller: Caller,
     options: ListingOptions,
     partitions: u32,
-    /// What is still to be read, one after the other from the mark on.
+    /// Buckets that are still to be read, one after the other from the mark on.
     wanted: VecDeque<ScanOf>,
     mark: Option<Mark>,
 }

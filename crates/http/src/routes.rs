@@ -17,7 +17,7 @@ use crate::riak::refusal::Refusal;
 use crate::ui::Feed;
 use crate::{health, metrics, riak, ui, v1};
 
-/// What every handler may use.
+/// Parts of the door that every handler may use.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<dyn Node>,
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Returns who asks.
+    /// Returns the client that asks.
     pub(crate) fn caller(&self) -> Caller {
         Caller { rights: Rights::Admin }
     }

@@ -8,11 +8,11 @@ mod batch;
 pub(crate) mod buckets;
 pub(crate) mod cluster;
 mod conditions;
-mod data;
 pub(crate) mod doctor;
 mod document;
 mod explain;
 mod headers;
+mod key;
 mod keys;
 mod name;
 mod openapi;
@@ -29,14 +29,14 @@ use crate::routes::Shared;
 
 /// Returns what is served at `/v1`.
 pub(crate) fn routes() -> Router<Shared> {
-    let key = get(data::get).put(data::put).delete(data::delete);
+    let one = get(key::get).put(key::put).delete(key::delete);
     let bucket = get(buckets::show).patch(buckets::change);
     Router::new()
         .route("/v1/openapi.json", get(openapi::show))
         .route("/v1/buckets", get(buckets::list))
         .route("/v1/buckets/{bucket}", bucket)
         .route("/v1/buckets/{bucket}/keys", get(keys::list))
-        .route("/v1/buckets/{bucket}/keys/{key}", key)
+        .route("/v1/buckets/{bucket}/keys/{key}", one)
         .route("/v1/buckets/{bucket}/keys/{key}/explain", get(explain::explain))
         .route("/v1/batch/get", post(batch::get))
         .route("/v1/batch/put", post(batch::put))

@@ -28,7 +28,7 @@ pub(crate) struct Connection<S> {
     limits: Limits,
 }
 
-/// What is to become of a connection after a request.
+/// Fate of a connection after a request.
 enum After {
     /// The connection goes on with the next request.
     On,

@@ -37,7 +37,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Encodes a message.
+    /// Encodes a message as one frame.
     pub(crate) fn new(code: u8, message: &impl Message) -> Self {
         let length = 1 + message.encoded_len();
         let mut bytes = BytesMut::with_capacity(LENGTH_BYTES + length);
@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         }
     }
 
-    /// Sends a frame.
+    /// Sends a frame to the client.
     pub(crate) async fn send(&mut self, reply: Reply) -> io::Result<()> {
         self.stream.write_all(&reply.bytes).await?;
         self.stream.flush().await?;

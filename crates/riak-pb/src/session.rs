@@ -182,7 +182,7 @@ impl Session {
     }
 }
 
-/// Decodes a message.
+/// Decodes a message of a request.
 fn decoded<M: Message + Default>(message: Bytes) -> Result<M, Refusal> {
     M::decode(message)
         .map_err(|error| Refusal::invalid(format!("the message can't be read: {error}")))

@@ -133,7 +133,7 @@ impl Prepared {
             agreed,
             notes: Notes::start(dir, clock)?,
             saving: Saving::by(saver),
-            partitions: config.partitions,
+            partitions: config.first_layout.partitions,
             endpoint: endpoint.clone(),
             peers: Arc::clone(&peers),
             shards: inboxes.clone(),
@@ -312,7 +312,7 @@ impl Me {
         let Some(node) = identity.node else {
             return Err(NodeError::NotANode { identity: identity.to_string() });
         };
-        Ok(Self { identity: identity.clone(), node, partitions: config.partitions })
+        Ok(Self { identity: identity.clone(), node, partitions: config.first_layout.partitions })
     }
 
     fn shard(&self, shard: u16) -> ShardIdentity {
@@ -383,8 +383,8 @@ impl Me {
             me: record,
             cluster: self.identity.cluster,
             seeds,
-            partitions: config.partitions,
-            n: config.n,
+            partitions: config.first_layout.partitions,
+            n: config.first_layout.n,
             random_seed: random_bytes()?,
             lineage: lineage(dir, confirm),
         };

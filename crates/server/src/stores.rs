@@ -225,7 +225,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         node: first.node,
         shards,
         engine: config.records.engine.name().into(),
-        partitions: config.partitions,
+        partitions: config.first_layout.partitions,
     };
     let fresh = Incarnation(random_u64()?);
     let mut dir = DataDir::open(&config.data_dir, &owner, fresh)?;

@@ -24,7 +24,7 @@ const QUESTIONS: [AdminRequest; 6] = [
     AdminRequest::Background,
 ];
 
-/// What the page shows at one time.
+/// Everything that the page shows at one time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Snapshot {
     /// Everything but the layouts.

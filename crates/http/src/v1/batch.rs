@@ -117,7 +117,7 @@ impl From<Problem> for Failed {
     }
 }
 
-/// Reads many keys.
+/// Reads many keys in one request.
 pub(crate) async fn get(
     State(shared): State<Shared>,
     request: Request<Body>,

@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use crate::path::segment;
 use crate::problem::Problem;
 use crate::routes::Shared;
-use crate::v1::data::BUCKET;
 use crate::v1::json;
+use crate::v1::key::BUCKET;
 use crate::v1::name::Name;
 use crate::v1::options::nothing;
 

@@ -45,7 +45,7 @@ enum Bytes {
     ValueBase64(String),
 }
 
-/// What a value carries beside its bytes.
+/// Attributes that a value carries beside its bytes.
 #[derive(Debug, Serialize)]
 struct Carried {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::v1::buckets::ask;
-use crate::v1::data::key;
+use crate::v1::key::key;
 use crate::v1::options::nothing;
 
 /// Explains a key: the answering node asks all that may hold it.

@@ -22,8 +22,8 @@ use crate::path::segment;
 use crate::problem::{Problem, Shown};
 use crate::routes::Shared;
 use crate::streamed;
-use crate::v1::data::BUCKET;
 use crate::v1::document::Sibling;
+use crate::v1::key::BUCKET;
 use crate::v1::name::Name;
 use crate::v1::options::{flag, number, query, quorum, timeout};
 

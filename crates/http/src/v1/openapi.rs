@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 /// The document, written by hand.
 pub(crate) const DOCUMENT: &str = include_str!("openapi.json");
 
-/// Shows the document.
+/// Answers with the document itself.
 pub(crate) async fn show() -> Response {
     ([(axum::http::header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
 }

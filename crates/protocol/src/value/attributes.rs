@@ -28,7 +28,7 @@ const LINK: u8 = 5;
 const INDEX: u8 = 6;
 const MALFORMED: DecodeError = DecodeError::Malformed { what: "set of attributes" };
 
-/// What a value carries beside its bytes. Jedlik keeps it and returns it, and acts on none of it.
+/// Attributes that a value carries beside its bytes. Jedlik keeps and returns them, and acts on none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Media type of the bytes, without a character set: `text/plain`.
@@ -52,7 +52,7 @@ pub struct Link {
     pub bucket: Blob,
     /// Key within its bucket.
     pub key: Blob,
-    /// What the link means to its client.
+    /// Meaning of the link to its client.
     pub tag: Blob,
 }
 
@@ -192,7 +192,7 @@ mod tests {
     use alloc::string::String;
     use alloc::vec::Vec;
 
-    use proptest::prelude::*;
+    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_compose, proptest};
 
     use super::{Attributes, Link};
     use crate::Blob;

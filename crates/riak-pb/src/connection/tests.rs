@@ -1,3 +1,5 @@
+//! Connections that stay open after a mistake, and those that end.
+
 use std::sync::Arc;
 
 use jedlik_door::fake::FakeNode;

@@ -1,3 +1,5 @@
+//! Frames: whole ones, pieces, claimed lengths, and any bytes.
+
 use std::io::ErrorKind;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The door over real sockets: limits, silence, and its end.
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use jedlik_door::{Answering, Caller, Node, Phase};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientRequest;
-use proptest::prelude::*;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

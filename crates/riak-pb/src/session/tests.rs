@@ -1,7 +1,9 @@
-mod data;
-mod info;
+//! Each message of a session, over a node in memory.
+
 mod listings;
+mod objects;
 mod properties;
+mod server_info;
 
 use std::sync::Arc;
 

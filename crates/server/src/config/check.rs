@@ -15,7 +15,8 @@ use super::error::{InvalidConfig, Mistake};
 use super::option::find;
 use super::source::{Setting, Settings, Source};
 use super::{
-    Background, Config, Engine, Limits, Log, LogFormat, Place, Records, StorageLimits, Tls,
+    Background, Config, Engine, FirstLayout, Limits, Log, LogFormat, Place, Records, StorageLimits,
+    Tls,
 };
 
 /// Smallest cache or buffer, in bytes.
@@ -77,8 +78,7 @@ impl Check {
             weight: weight? as u32,
             records: records?,
             shards: shards.map(|shards| shards as u16),
-            partitions: partitions?,
-            n: n? as u8,
+            first_layout: FirstLayout { partitions: partitions?, n: n? as u8 },
             tls: tls?,
             doors: doors?,
             log: log?,

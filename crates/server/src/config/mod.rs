@@ -145,6 +145,15 @@ pub struct Background {
     pub scrub_interval: Duration,
 }
 
+/// Settings of the cluster's first layout, the same on every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstLayout {
+    /// Number of partitions of the layout.
+    pub partitions: PartitionCount,
+    /// Number of replicas that the layout is planned for.
+    pub n: u8,
+}
+
 /// Configuration with which a node starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -164,10 +173,8 @@ pub struct Config {
     pub records: Records,
     /// Number of shards; `None` for the data directory's own, or for a new one as many as there are cores, up to 16.
     pub shards: Option<u16>,
-    /// Number of partitions in the first layout.
-    pub partitions: PartitionCount,
-    /// Number of replicas that the first layout is planned for.
-    pub n: u8,
+    /// Settings of the cluster's first layout.
+    pub first_layout: FirstLayout,
     /// Files of the node's credentials.
     pub tls: Tls,
     /// Places of the doors for programs that don't speak Jedlik's own protocol.

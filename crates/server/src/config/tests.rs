@@ -48,7 +48,10 @@ fn a_minimal_file_is_completed_by_defaults() {
     assert_eq!(config.tls.key, folder.path().join("node.key"));
     assert_eq!(config.listen.to_string(), "127.0.0.1:7400");
     assert_eq!((config.advertise, config.seeds, config.shards), (None, vec![], None));
-    assert_eq!((config.zone.as_str(), config.weight, config.partitions.get()), ("default", 1, 256));
+    assert_eq!(
+        (config.zone.as_str(), config.weight, config.first_layout.partitions.get()),
+        ("default", 1, 256)
+    );
     assert_eq!(config.log.filter, "info");
 }
 

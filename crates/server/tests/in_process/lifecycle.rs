@@ -106,7 +106,7 @@ async fn a_node_of_another_partition_count_ends_with_the_remedy() {
     let cluster = Cluster::new();
     let nodes = cluster.serving(3).await;
     let mut config = cluster.config(4, &[nodes[0].address()]);
-    config.partitions = jedlik_hashing::PartitionCount::new(32).unwrap();
+    config.first_layout.partitions = jedlik_hashing::PartitionCount::new(32).unwrap();
     // It may hear of the layout before it serves, or after.
     let text = match jedlik_server::Node::start(&config).await {
         Err(refused) => refused.to_string(),

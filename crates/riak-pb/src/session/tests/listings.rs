@@ -1,3 +1,5 @@
+//! Lists of buckets and of keys.
+
 use bytes::Bytes;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use prost::Message;

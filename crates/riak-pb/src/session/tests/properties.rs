@@ -1,3 +1,5 @@
+//! Properties of buckets and of their types.
+
 use prost::Message;
 
 use super::{Client, text};

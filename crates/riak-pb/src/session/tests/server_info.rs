@@ -1,3 +1,5 @@
+//! Pings, the server's name, and requests for what is not there.
+
 use jedlik_protocol::error::{ErrorCode, Failure};
 
 use super::{Client, Session, text};

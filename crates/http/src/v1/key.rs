@@ -28,7 +28,7 @@ use crate::v1::options::{Read, Write, query};
 
 /// Pause between two looks of a request that waits for a change; it doubles.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
-/// Longest such pause.
+/// Longest pause between two such looks.
 const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Places of the bucket's name and the key in the path, counted from 0.
 pub(crate) const BUCKET: usize = 2;
@@ -74,7 +74,7 @@ fn unchanged(seen: Option<&jedlik_protocol::Blob>) -> Response {
     response
 }
 
-/// Writes a key.
+/// Writes the key that the path names.
 pub(crate) async fn put(
     State(shared): State<Shared>,
     request: Request<Body>,

@@ -1,3 +1,5 @@
+//! Gets, puts and deletes.
+
 use jedlik_protocol::Quorum;
 use jedlik_protocol::client::{ClientRequest, GetRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
