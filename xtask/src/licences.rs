@@ -39,6 +39,17 @@ struct Licences {
     allow: BTreeSet<String>,
     #[serde(rename = "unused-allowed-license")]
     _unused: Level,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// Licences that one crate may have beside those that every crate may.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exception {
+    #[serde(rename = "crate")]
+    name: String,
+    allow: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,6 +125,13 @@ fn used(metadata: &Metadata) -> impl Iterator<Item = &Package> {
     nodes.filter_map(move |node| packages.get(&node.id).copied())
 }
 
+impl Licences {
+    fn allows(&self, package: &str, id: &str) -> bool {
+        let mut own = self.exceptions.iter().filter(|exception| exception.name == package);
+        self.allow.contains(id) || own.any(|exception| exception.allow.contains(id))
+    }
+}
+
 impl Rules {
     /// Returns the rules that one package breaks.
     fn findings(&self, package: &Package) -> Vec<String> {
@@ -122,7 +140,7 @@ impl Rules {
         match package.license.as_deref() {
             None => findings.push(format!("{name}: it names no licence")),
             Some(licence) => {
-                if !is_met(licence, |id| self.licenses.allow.contains(id)) {
+                if !is_met(licence, |id| self.licenses.allows(&package.name, id)) {
                     findings.push(format!("{name}: `{licence}` is not among the allowed licences"));
                 }
             }

@@ -11,6 +11,7 @@ targets = ["x86_64-unknown-linux-gnu"]
 [licenses]
 allow = ["MIT"]
 unused-allowed-license = "allow"
+exceptions = [{ crate = "tool", allow = ["MPL-2.0"] }]
 [bans]
 multiple-versions = "warn"
 wildcards = "allow"
@@ -36,6 +37,8 @@ fn a_licence_a_ban_and_a_source_are_each_found() {
     };
     assert_eq!(found("good", Some("MIT OR GPL-3.0"), Some(REGISTRY)), "");
     assert_eq!(found("ours", Some("MIT"), None), "");
+    assert_eq!(found("tool", Some("MPL-2.0"), Some(REGISTRY)), "");
+    assert!(found("other", Some("MPL-2.0"), Some(REGISTRY)).contains("`MPL-2.0` is not among"));
     assert!(found("bad", Some("GPL-3.0"), Some(REGISTRY)).contains("`GPL-3.0` is not among"));
     assert!(found("bare", None, Some(REGISTRY)).contains("names no licence"));
     assert!(found("openssl-sys", Some("MIT"), Some(REGISTRY)).contains("TLS is rustls"));
@@ -45,7 +48,7 @@ fn a_licence_a_ban_and_a_source_are_each_found() {
 #[test]
 fn a_rule_that_is_not_known_is_not_passed_over() {
     let rule = "unused-allowed-license = \"allow\"";
-    let more = RULES.replace(rule, &format!("{rule}\nexceptions = []"));
+    let more = RULES.replace(rule, &format!("{rule}\nunheard-of = []"));
     assert!(toml::from_str::<Rules>(&more).is_err());
     assert!(toml::from_str::<Rules>(&RULES.replace("\"deny\"", "\"allow\"")).is_err());
 }
