@@ -125,7 +125,11 @@ fn references(
     let decisions = names.iter().filter_map(|name| name.split('-').next()?.parse().ok()).collect();
     let text = |path: &str| {
         let path = root.join(path);
-        if path.is_dir() { Some(String::new()) } else { fs::read_to_string(path).ok() }
+        if path.is_dir() {
+            return Some(String::new());
+        }
+        // A picture has no headings to link to.
+        fs::read(path).ok().map(|bytes| String::from_utf8(bytes).unwrap_or_default())
     };
     let targets = links::Targets { read: &text, identifiers, decisions: &decisions };
     let mut findings = links::check_index(&read(root, links::INDEX)?, &names);
