@@ -156,7 +156,7 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
     let disk = journal_of(1);
     let (name, _) = only_segment(&disk);
     disk.edit(&name, |bytes| {
-        bytes[8] = 5;
+        bytes[8] = 6;
         let checksum = crc32fast::hash(&bytes[..68]);
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
@@ -168,7 +168,7 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
         (Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX }, None),
     )
     .expect_err("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 6, known: 5, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }
 
@@ -276,8 +276,8 @@ fn an_older_format_is_refused_and_nothing_is_removed() {
     let disk = journal_of(3);
     let (name, _) = only_segment(&disk);
     disk.edit(&name, |bytes| {
-        assert_eq!(bytes[8], 4);
-        bytes[8] = 3;
+        assert_eq!(bytes[8], 5);
+        bytes[8] = 4;
         let checksum = crc32fast::hash(&bytes[..68]);
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
@@ -289,7 +289,7 @@ fn an_older_format_is_refused_and_nothing_is_removed() {
         (Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX }, None),
     )
     .expect_err("refused");
-    assert!(matches!(error, OpenError::OlderFormat { found: 3, known: 4, .. }), "{error}");
+    assert!(matches!(error, OpenError::OlderFormat { found: 4, known: 5, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }
 

@@ -98,10 +98,10 @@ fn tables_that_are_gone_or_of_another_shard_or_a_newer_format_are_refused() {
     tables.put(&mut conn, "o.tables", &7_u64.to_le_bytes()).unwrap();
     assert_says(&refused(&place, &place.options()), &["those of another shard"]);
     tables.put(&mut conn, "o.tables", &id.0.to_le_bytes()).unwrap();
-    tables.put(&mut conn, "o.format", &2_u32.to_le_bytes()).unwrap();
+    tables.put(&mut conn, "o.format", &3_u32.to_le_bytes()).unwrap();
     let error = MysqlStore::open(&place.path(), &place.options()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
-    tables.put(&mut conn, "o.format", &1_u32.to_le_bytes()).unwrap();
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    tables.put(&mut conn, "o.format", &2_u32.to_le_bytes()).unwrap();
     let store = MysqlStore::open(&place.path(), &place.options()).unwrap();
     assert!(store.load(&key("a")).unwrap().is_some());
 }

@@ -151,12 +151,12 @@ fn a_redb_file_of_an_older_or_a_newer_format_is_refused() {
     drop(open().unwrap());
     say(&3_u32.to_le_bytes());
     let error = open().unwrap_err();
-    assert!(matches!(error, crate::OpenError::OlderFormat { found: 3, known: 8, .. }), "{error}");
-    let newer = 9_u32.to_le_bytes();
+    assert!(matches!(error, crate::OpenError::OlderFormat { found: 3, known: 9, .. }), "{error}");
+    let newer = 10_u32.to_le_bytes();
     let checksum = crc32fast::hash(&[b"format".as_slice(), &newer].concat()).to_le_bytes();
     say(&[newer, checksum].concat());
     let error = open().unwrap_err();
-    assert!(matches!(error, crate::OpenError::NewerFormat { found: 9, known: 8, .. }), "{error}");
+    assert!(matches!(error, crate::OpenError::NewerFormat { found: 10, known: 9, .. }), "{error}");
     say(&[newer, [0; 4]].concat());
     let error = open().unwrap_err();
     assert!(error.is_damage(), "what it says of its format may be damaged too: {error}");
