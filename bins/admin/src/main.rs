@@ -20,6 +20,7 @@ mod output;
 mod repair;
 mod table;
 mod task;
+mod token;
 mod transfer_progress;
 mod transfers;
 
@@ -60,6 +61,9 @@ enum Subject {
     /// Properties of the cluster's buckets
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),
+    /// Tokens for clients, and limits on clients' certificates
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Maintenance of single nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -93,6 +97,7 @@ Examples:
   jedlik-admin cluster plan
   jedlik-admin cluster commit 0123456789abcdef --wait
   jedlik-admin bucket set carts r=3 durability=written
+  jedlik-admin token make shop --write carts --expires 90d
   jedlik-admin explain carts alice
   jedlik-admin doctor";
 
@@ -117,6 +122,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Subject::Transfers(args) => transfers::run(&connection, args, output).await,
         Subject::Task(command) => task::run(&connection, command, output).await,
         Subject::Bucket(command) => bucket::run(&connection, command, output).await,
+        Subject::Token(command) => token::run(&connection, command, output).await,
         Subject::Node(command) => node::run(&connection, command, output).await,
         Subject::Engine(command) => engine::run(command, output),
         Subject::Explain(args) => explain::run(&connection, args, output).await,

@@ -1,19 +1,14 @@
-//! Who asks by a door, and what that allows.
+//! Who asks by a door.
 
-/// Client that asks by a door.
+use std::sync::Arc;
+
+/// Client that asks by a door. The node decides at each request what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// Rights that the client has.
-    pub rights: Rights,
-}
-
-/// Rights of a client, each including those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rights {
-    /// The client may read keys, and look at the cluster.
-    Read,
-    /// The client may write keys.
-    Write,
-    /// The client may change buckets and the cluster.
-    Admin,
+pub enum Caller {
+    /// Client of a door that trusts everybody, as one on its own machine may.
+    Trusted,
+    /// The door itself, which reads what it shows.
+    Reader,
+    /// Client that has shown the secret of the token with that name.
+    Token(Arc<str>),
 }

@@ -23,7 +23,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
-pub use caller::{Caller, Rights};
+pub use caller::Caller;
 pub use connections::{Connections, Place, UnderWay};
 pub use listing::unexpected;
 pub use measures::{Measures, RequestMeasures};
@@ -36,7 +36,10 @@ pub trait Node: Send + Sync + 'static {
     fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering;
 
     /// Asks a member of the cluster, this node or another one, what it reports of itself.
-    fn ask_member(&self, member: NodeId, request: AdminRequest) -> Answering;
+    fn ask_member(&self, caller: &Caller, member: NodeId, request: AdminRequest) -> Answering;
+
+    /// Whether a token with that name is known, has this secret, and is in force.
+    fn knows(&self, name: &str, secret: &[u8]) -> bool;
 
     /// Tells how far the node is with serving.
     fn phase(&self) -> Phase;

@@ -8,6 +8,7 @@
 //! Invariant: nothing here knows a shard, a peer or QUIC. Whatever is asked becomes a request to a
 //! [`jedlik_door::Node`].
 
+mod access;
 mod body;
 mod health;
 mod keep;
@@ -23,6 +24,7 @@ mod streamed;
 mod ui;
 mod v1;
 
+pub use access::Access;
 pub use limits::Limits;
 pub use metrics::knows_counter;
-pub use serve::Door;
+pub use serve::{Door, Settings};

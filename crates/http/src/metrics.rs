@@ -14,7 +14,6 @@ mod tests;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jedlik_door::Phase;
@@ -29,7 +28,6 @@ pub(crate) use self::served::{Call, Served};
 use self::cluster::Names;
 use self::metric::{Metric, gauge};
 use self::scrape::Scrape;
-use crate::routes::Shared;
 
 /// Time in which the node has to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(4);
@@ -43,7 +41,10 @@ const UNANSWERED: Metric = gauge(
 );
 
 /// Answers with all metrics.
-pub(crate) async fn show(State(shared): State<Shared>) -> Response {
+pub(crate) async fn show(shared: Asked) -> Response {
+    if let Err(problem) = shared.check_sees_all().await {
+        return problem.into_response();
+    }
     let ask = |request| answer(&shared, request);
     let measures = timeout(ANSWER_LIMIT, shared.node.measures());
     let (status, stats, hints, repairs, background, transfers, measures) = tokio::join!(
@@ -74,7 +75,7 @@ pub(crate) async fn show(State(shared): State<Shared>) -> Response {
     ([content_type], scrape.into_text()).into_response()
 }
 
-async fn answer(shared: &Shared, request: AdminRequest) -> Option<AdminResponse> {
+async fn answer(shared: &Asked, request: AdminRequest) -> Option<AdminResponse> {
     let asked = shared.node.ask(&shared.caller(), ClientRequest::Admin(request));
     match timeout(ANSWER_LIMIT, asked).await.ok()?.response {
         ClientResponse::Admin(answer) => Some(answer),
@@ -107,3 +108,4 @@ fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis() as u64
 }
+use crate::access::Asked;

@@ -15,6 +15,9 @@ pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 /// Seconds after which a request that may be sent again is to be sent again.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
 
+/// Challenge to a client that shows no token.
+const CHALLENGE: &str = "Bearer realm=\"Jedlik\", Basic realm=\"Jedlik\"";
+
 /// Error of a request, as its client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -103,6 +106,9 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         if self.may_be_sent_again() {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }

@@ -7,13 +7,14 @@ use axum::extract::FromRef;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use jedlik_door::{Caller, Node, Rights};
+use jedlik_door::Node;
 
+use crate::access::Access;
 use crate::body::Bodies;
-use crate::limits::Limits;
 use crate::metrics::Served;
 use crate::problem::Problem;
 use crate::riak::refusal::Refusal;
+use crate::serve::Settings;
 use crate::ui::Feed;
 use crate::{health, metrics, riak, ui, v1};
 
@@ -23,15 +24,9 @@ pub(crate) struct Shared {
     pub(crate) node: Arc<dyn Node>,
     pub(crate) bodies: Bodies,
     pub(crate) feed: Feed,
+    pub(crate) access: Access,
     /// Counts of the requests that the door has served.
     pub(crate) served: Arc<Served>,
-}
-
-impl Shared {
-    /// Returns the client that asks.
-    pub(crate) fn caller(&self) -> Caller {
-        Caller { rights: Rights::Admin }
-    }
 }
 
 impl FromRef<Shared> for Arc<dyn Node> {
@@ -59,7 +54,8 @@ async fn not_this_way(method: Method, uri: Uri) -> Response {
 }
 
 /// Returns everything that the door serves.
-pub(crate) fn of(node: Arc<dyn Node>, limits: Limits, served: Arc<Served>) -> Router {
+pub(crate) fn of(node: Arc<dyn Node>, settings: Settings, served: Arc<Served>) -> Router {
+    let Settings { limits, access } = settings;
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -69,5 +65,11 @@ pub(crate) fn of(node: Arc<dyn Node>, limits: Limits, served: Arc<Served>) -> Ro
         .merge(riak::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_way)
-        .with_state(Shared { node, bodies: Bodies::new(limits), feed: Feed::default(), served })
+        .with_state(Shared {
+            node,
+            bodies: Bodies::new(limits),
+            feed: Feed::default(),
+            access,
+            served,
+        })
 }

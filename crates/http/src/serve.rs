@@ -24,6 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower_service::Service as _;
 use tracing::{debug, warn};
 
+use crate::access::Access;
 use crate::keep::{Held, Keeping};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEAD_BYTES, HEADERS_MAX, Limits, RESETS_MAX, SEND_BUFFER_BYTES,
@@ -34,6 +35,21 @@ use crate::routes;
 
 /// Pause after the system could not accept a connection, as when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Settings of a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Limits on what clients may hold.
+    pub limits: Limits,
+    /// Clients that are let in.
+    pub access: Access,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), access: Access::Open }
+    }
+}
 
 /// Door that listens for HTTP/1.1 and HTTP/2.
 pub struct Door {
@@ -51,12 +67,12 @@ impl Door {
     pub async fn bind(
         address: SocketAddr,
         node: Arc<dyn Node>,
-        limits: Limits,
+        settings: Settings,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let served = Arc::<Served>::default();
-        let routes = routes::of(node, limits, Arc::clone(&served));
-        Ok(Self { listener, routes, served, limits })
+        let routes = routes::of(node, settings, Arc::clone(&served));
+        Ok(Self { listener, routes, served, limits: settings.limits })
     }
 
     /// Returns the address at which the door listens, with the port that the system chose.

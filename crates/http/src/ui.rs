@@ -12,6 +12,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
+use crate::access::Asked;
 use crate::problem::Problem;
 use crate::routes::Shared;
 
@@ -56,10 +57,10 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// Returns what is served at `/ui`.
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
-        .route("/ui", get(async || file("")))
+        .route("/ui", get(async |_: Asked| file("")))
         .route("/ui/", get(async || Redirect::permanent("/ui")))
         .route("/ui/events", get(feed::events))
-        .route("/ui/{*name}", get(async |Path(name): Path<String>| file(&name)))
+        .route("/ui/{*name}", get(async |_: Asked, Path(name): Path<String>| file(&name)))
 }
 
 fn file(name: &str) -> Response {

@@ -6,13 +6,15 @@ use alloc::string::String;
 
 use jedlik_hashing::{NODES_MAX, NodeId, RingError};
 use jedlik_protocol::bucket::{BucketEntry, check_name};
-use jedlik_protocol::error::{InvalidKey, InvalidProperty};
+use jedlik_protocol::error::{InvalidAccess, InvalidKey, InvalidProperty};
 use jedlik_protocol::gossip::MemberRecord;
 use jedlik_protocol::{Blob, LayoutVersion, WireLayout};
 use thiserror::Error;
 
 /// Most buckets whose properties may be set, so that summaries stay small.
 pub(crate) const BUCKETS_MAX: usize = 10_000;
+/// Most tokens and certificates that may have rights of their own, so that summaries stay small.
+pub(crate) const ACCESS_MAX: usize = 1_000;
 /// Highest generation or version of a member's record that is taken from another member, and highest version of a
 /// layout, of a bucket's properties and of staged changes. No honest node gets there: at a thousand changes a second
 /// it takes 34 years.
@@ -79,6 +81,12 @@ pub enum Unacceptable {
         /// First property that is out of its range.
         fault: InvalidProperty,
     },
+    /// The rights of a token or a certificate can't be had; perhaps the peer is of a newer version.
+    #[error(transparent)]
+    Access(InvalidAccess),
+    /// Too many tokens and certificates have rights of their own: give several clients one token.
+    #[error("{ACCESS_MAX} tokens and certificates have rights of their own already")]
+    TooManyAccess,
     /// Too many buckets have properties set: use fewer buckets; keys can carry prefixes.
     #[error("the properties of {BUCKETS_MAX} buckets are set already")]
     TooManyBuckets,

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
+use jedlik_protocol::access::{AccessEntry, Subject};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, check_name};
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -52,6 +53,15 @@ impl Membership {
             AdminRequest::BucketShow { name } => AdminResponse::Bucket(self.bucket(name)?),
             AdminRequest::BucketSet { name, changes } => {
                 AdminResponse::Bucket(self.set_bucket(now, name, changes)?)
+            }
+            AdminRequest::AccessList => {
+                AdminResponse::Access(self.known.access().entries().iter().map(shown).collect())
+            }
+            AdminRequest::AccessSet(entry) => {
+                AdminResponse::AccessEntry(self.set_access(now, entry.clone())?)
+            }
+            AdminRequest::AccessRevoke(subject) => {
+                AdminResponse::AccessEntry(self.revoke_access(now, subject)?)
             }
             AdminRequest::Keep { address } => AdminResponse::Kept(self.keep(*address)?),
             AdminRequest::Transfers
@@ -108,6 +118,46 @@ impl Membership {
         }
     }
 
+    fn set_access(&mut self, now: Now, mut entry: AccessEntry) -> Result<AccessEntry, Failure> {
+        entry.grants.sort();
+        entry.grants.dedup();
+        entry.revoked = false;
+        entry.version = self.access_version(&entry.subject) + 1;
+        entry.check().map_err(invalid)?;
+        self.put_access(now, entry)
+    }
+
+    fn revoke_access(&mut self, now: Now, subject: &Subject) -> Result<AccessEntry, Failure> {
+        let held = self.known.access().get(subject).cloned();
+        let Some(held) = held else {
+            let message =
+                format!("{:?} has no rights of its own; `jedlik-admin token list`", subject.name());
+            return Err(invalid(message));
+        };
+        if held.revoked {
+            return Ok(shown(&held));
+        }
+        let version = held.version + 1;
+        self.put_access(now, AccessEntry { revoked: true, version, ..held })
+    }
+
+    fn access_version(&self, subject: &Subject) -> u64 {
+        let held = self.known.access().get(subject);
+        held.map_or(0, |entry| entry.version)
+    }
+
+    fn put_access(&mut self, now: Now, entry: AccessEntry) -> Result<AccessEntry, Failure> {
+        let told = shown(&entry);
+        match self.known.merge_access(entry) {
+            Some(KnowledgeChange::Refused(fault)) => Err(invalid(fault)),
+            Some(change) => {
+                self.changed(now, self.config.me.node, change);
+                Ok(told)
+            }
+            None => Ok(told),
+        }
+    }
+
     /// Refuses more replicas than there are nodes, since they could never all be written.
     fn check_n(&self, n: u8) -> Result<(), Failure> {
         let layout = self.known.newest().map(ActiveLayout::layout);
@@ -119,6 +169,11 @@ impl Membership {
         }
         Ok(())
     }
+}
+
+/// Returns an entry as an admin is shown it, without the hash of its secret.
+fn shown(entry: &AccessEntry) -> AccessEntry {
+    AccessEntry { secret_hash: [0; 32], ..entry.clone() }
 }
 
 /// Refuses a `min_w` above the `w` that the changes leave, since the lesser of the two would count.
@@ -137,7 +192,10 @@ fn check_min_w(changes: &[(String, String)], w: u8) -> Result<(), Failure> {
 fn alters_the_cluster(request: &AdminRequest) -> bool {
     match request {
         AdminRequest::Stage { dry_run, .. } | AdminRequest::Commit { dry_run, .. } => !dry_run,
-        AdminRequest::Unstage { .. } | AdminRequest::BucketSet { .. } => true,
+        AdminRequest::Unstage { .. }
+        | AdminRequest::BucketSet { .. }
+        | AdminRequest::AccessSet(_)
+        | AdminRequest::AccessRevoke(_) => true,
         _ => false,
     }
 }

@@ -61,9 +61,10 @@ impl Membership {
         match gossip {
             Gossip::Offer(record, _, _) | Gossip::Recall(record) => record.node == from,
             Gossip::Recalled { .. } => self.known.newest().is_none(),
-            Gossip::Close(Delta { members, buckets, layouts, flips, staging }) => {
+            Gossip::Close(Delta { members, buckets, access, layouts, flips, staging }) => {
                 matches!(&members[..], [record] if record.node == from)
                     && buckets.is_empty()
+                    && access.is_empty()
                     && layouts.is_empty()
                     && flips.is_empty()
                     && staging.is_none()
@@ -243,6 +244,10 @@ impl Membership {
                 self.spread(now);
                 self.outputs.push_back(Output::Event(Event::Bucket { name, version }));
                 self.flip_all();
+            }
+            KnowledgeChange::Access { subject, version } => {
+                self.spread(now);
+                self.outputs.push_back(Output::Event(Event::Access { subject, version }));
             }
             KnowledgeChange::Layout { rival } => self.place(now, rival),
             KnowledgeChange::Staged => self.spread(now),

@@ -1,4 +1,4 @@
-//! Knowledge that gossip spreads: member records, bucket properties, layouts, and staged changes.
+//! Knowledge that gossip spreads: member records, bucket properties, rights, layouts, and staged changes.
 //!
 //! Invariant: merging is commutative, associative and idempotent: whatever the order of arrival, the newest of
 //! everything stays, and every active layout. What is not acceptable is left out and leaves the rest as it was. A
@@ -10,12 +10,14 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NODES_MAX, NodeId, Partition};
 use jedlik_planted::{self as planted, Bug};
+use jedlik_protocol::access::{AccessEntry, Subject};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, Life, MemberDigest, MemberRecord, Staging, Status, Summary};
 use jedlik_protocol::limits::DEPARTED_MAX;
 use jedlik_protocol::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
 
 use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member, check_version};
+use crate::access_list::AccessList;
 use crate::layout_history::{ActiveLayout, Added, LayoutHistory};
 use crate::placement::without_removed;
 use crate::summary;
@@ -34,6 +36,8 @@ pub(crate) enum KnowledgeChange {
     Dropped(NodeId),
     /// Other properties of a bucket.
     Bucket { name: Blob, version: u64 },
+    /// Other rights of a token or a certificate.
+    Access { subject: Subject, version: u64 },
     /// Another layout in force; `rival` is the one of the same version that was in force before.
     Layout { rival: Option<LayoutId> },
     /// An older layout, or more flipped partitions.
@@ -50,6 +54,7 @@ pub(crate) struct Knowledge {
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     /// Buckets whose properties were set, in the order of their names.
     buckets: Arc<Vec<BucketEntry>>,
+    access: Arc<AccessList>,
     history: LayoutHistory,
     /// Staged changes to the layout that was in force when they arrived.
     staging: Option<Staging>,
@@ -70,6 +75,10 @@ impl Knowledge {
 
     pub(crate) fn buckets(&self) -> &Arc<Vec<BucketEntry>> {
         &self.buckets
+    }
+
+    pub(crate) fn access(&self) -> &Arc<AccessList> {
+        &self.access
     }
 
     pub(crate) fn history(&self) -> &LayoutHistory {
@@ -115,6 +124,7 @@ impl Knowledge {
         Delta {
             members: self.members.values().cloned().collect(),
             buckets: (*self.buckets).clone(),
+            access: self.access.entries().to_vec(),
             layouts: self.history.layouts().iter().map(ActiveLayout::placed).collect(),
             flips: Vec::new(),
             staging: self.staging.clone(),
@@ -135,6 +145,7 @@ impl Knowledge {
         Summary {
             members: self.members.values().map(member).collect(),
             buckets: self.buckets.iter().map(bucket).collect(),
+            access: self.access.summary(),
             layouts: self.history.layouts().iter().map(layout).collect(),
             staging: self.staging.as_ref().map(staging),
         }
@@ -164,6 +175,7 @@ impl Knowledge {
         Delta {
             members: self.members.values().filter(newer).cloned().collect(),
             buckets: self.buckets.iter().filter(other).cloned().collect(),
+            access: self.access.lacking(&theirs.access),
             layouts,
             flips,
             staging: staging.cloned(),
@@ -199,6 +211,7 @@ impl Knowledge {
             changes.extend(followed(added));
         }
         changes.extend(delta.buckets.into_iter().filter_map(|entry| self.merge_bucket(entry)));
+        changes.extend(delta.access.into_iter().filter_map(|entry| self.merge_access(entry)));
         changes.extend(delta.members.into_iter().filter_map(|record| self.merge_member(record)));
         changes.extend(delta.staging.and_then(|staging| self.merge_staging(staging)));
         if !changes.is_empty() {
@@ -261,6 +274,16 @@ impl Knowledge {
             Err(index) => Arc::make_mut(&mut self.buckets).insert(index, entry),
         }
         Some(change)
+    }
+
+    /// Takes over rights that supersede those held.
+    pub(crate) fn merge_access(&mut self, entry: AccessEntry) -> Option<KnowledgeChange> {
+        let (subject, version) = (entry.subject.clone(), entry.version);
+        match Arc::make_mut(&mut self.access).merge(entry) {
+            Ok(true) => Some(KnowledgeChange::Access { subject, version }),
+            Ok(false) => None,
+            Err(fault) => Some(KnowledgeChange::Refused(fault)),
+        }
     }
 
     /// Takes in a layout unless it is retired, and drops what it makes void if it is the newest.

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod acceptable;
+mod access_list;
 mod admin;
 mod agreed;
 mod announce;

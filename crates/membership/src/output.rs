@@ -6,6 +6,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::access::Subject;
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Rival};
 use jedlik_protocol::{Blob, LayoutId};
 
@@ -75,6 +76,13 @@ pub enum Event {
         /// Name of the bucket.
         name: Blob,
         /// Number of times that the properties were set.
+        version: u64,
+    },
+    /// Rights of a token or a certificate changed on this node.
+    Access {
+        /// Token or certificate whose rights changed.
+        subject: Subject,
+        /// Number of times that the rights were set.
         version: u64,
     },
     /// A value from a peer was not taken over.
@@ -231,6 +239,9 @@ impl fmt::Display for Event {
             Self::Settled(id) => write!(f, "all data has moved to the owners of layout {id}"),
             Self::Bucket { name, version } => {
                 write!(f, "properties {version} of bucket {name:?} are in force")
+            }
+            Self::Access { subject, version } => {
+                write!(f, "rights {version} of {subject:?} are in force")
             }
             Self::Refused { from, fault } => write!(f, "node {from} sent what can't be: {fault}"),
             Self::Serves { .. }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every field is hashed with its length before it, so different summaries hash differently.
 
+use jedlik_protocol::access::Subject;
 use jedlik_protocol::gossip::{MemberDigest, Summary};
 use jedlik_protocol::{Digest, LayoutId, PartitionSet};
 use xxhash_rust::xxh3::Xxh3;
@@ -22,9 +23,21 @@ pub(crate) fn digest(summary: &Summary) -> Digest {
     if let Some((base, revision, digest)) = &summary.staging {
         of_layout(*base).into_iter().chain([*revision, digest.0]).for_each(&mut number);
     }
+    hasher.update(&(summary.buckets.len() as u64).to_le_bytes());
     for (name, version, digest) in &summary.buckets {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name);
+        hasher.update(&version.to_le_bytes());
+        hasher.update(&digest.0.to_le_bytes());
+    }
+    for (subject, version, digest) in &summary.access {
+        let kind: u8 = match subject {
+            Subject::Token(_) => 1,
+            Subject::Certificate(_) => 2,
+        };
+        hasher.update(&[kind]);
+        hasher.update(&(subject.name().len() as u64).to_le_bytes());
+        hasher.update(subject.name().as_bytes());
         hasher.update(&version.to_le_bytes());
         hasher.update(&digest.0.to_le_bytes());
     }

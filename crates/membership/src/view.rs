@@ -9,12 +9,14 @@ use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_planted::{self as planted, Bug};
+use jedlik_protocol::access::{AccessEntry, Subject};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{MemberAddress, Topology};
 use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival, Status};
 use jedlik_protocol::{ClusterId, Departed, Digest, Layout, LayoutId, LayoutVersion};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::access_list::AccessList;
 use crate::knowledge::Knowledge;
 use crate::layout_history::ActiveLayout;
 
@@ -48,6 +50,7 @@ pub struct View {
     layouts: Arc<Vec<ActiveLayout>>,
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     buckets: Arc<Vec<BucketEntry>>,
+    access: Arc<AccessList>,
     defaults: BucketProps,
     alive: Arc<BTreeSet<NodeId>>,
     past: Past,
@@ -81,6 +84,7 @@ impl View {
             layouts: Arc::clone(known.history().layouts()),
             members: Arc::clone(known.members()),
             buckets: Arc::clone(known.buckets()),
+            access: Arc::clone(known.access()),
             defaults: BucketProps::default(),
             alive,
             past: Past::Continuous,
@@ -99,6 +103,7 @@ impl View {
             layouts: Arc::clone(known.history().layouts()),
             members: Arc::clone(known.members()),
             buckets: Arc::clone(known.buckets()),
+            access: Arc::clone(known.access()),
             alive,
             ..self.clone()
         }
@@ -256,6 +261,19 @@ impl View {
         let placed = |known: &ActiveLayout| known.layout().ring.node(node).is_some();
         let is_known = self.members.contains_key(&node) || self.layouts.iter().any(placed);
         is_known && self.is_in(node)
+    }
+
+    /// Returns the rights of a token or a certificate, whether they are in force or not; `None` if it has none of its
+    /// own.
+    #[must_use]
+    pub fn access(&self, subject: &Subject) -> Option<&AccessEntry> {
+        self.access.get(subject)
+    }
+
+    /// Whether any token or certificate has rights of its own.
+    #[must_use]
+    pub fn limits_access(&self) -> bool {
+        !self.access.entries().is_empty()
     }
 
     /// Returns a bucket's properties; the defaults if they were never set.

@@ -18,6 +18,7 @@ pub use self::background::{BackgroundChange, BackgroundReport, MergeReport, Work
 pub use self::transfers::{
     CopiesAtRisk, DrainReport, PlanReport, PlannedNode, Transfer, TransferReport,
 };
+use crate::access::{AccessEntry, Subject};
 use crate::bucket::BucketEntry;
 use crate::gossip::{MemberRecord, Rival, StagedChange, Staging};
 use crate::inspection::{Inspection, RecordSummary};
@@ -75,6 +76,12 @@ pub enum AdminRequest {
         /// Names and values of properties, as text.
         changes: Vec<(String, String)>,
     },
+    /// Asks for the rights of all tokens and certificates that were set.
+    AccessList,
+    /// Gives a token or a certificate these rights, in place of those that it has. The version is the node's to count.
+    AccessSet(AccessEntry),
+    /// Takes the rights of a token or a certificate back.
+    AccessRevoke(Subject),
     /// Asks for the node's counters.
     Stats,
     /// Asks where a key belongs and what each node holds of it.
@@ -135,6 +142,10 @@ pub enum AdminResponse {
     Buckets(Vec<BucketEntry>),
     /// Answers `BucketShow` and `BucketSet`; the version is 0 for a bucket that was never set.
     Bucket(BucketEntry),
+    /// Answers [`AdminRequest::AccessList`] with all entries, without the hashes of secrets.
+    Access(Vec<AccessEntry>),
+    /// Answers `AccessSet` and `AccessRevoke` with the entry as it is now, without the hash of its secret.
+    AccessEntry(AccessEntry),
     /// Answers [`AdminRequest::Stats`] with the node's counters.
     Stats(NodeStats),
     /// Answers [`AdminRequest::Explain`] with what was found of the key.

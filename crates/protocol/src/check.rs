@@ -6,6 +6,7 @@
 
 use jedlik_vclock::Content;
 
+use crate::access::AccessEntry;
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark, ScanOf};
@@ -95,6 +96,12 @@ fn admin_request(request: &AdminRequest) -> Checked {
         }
         AdminRequest::Unstage { nodes } => at_most("nodes", nodes.len(), ADMIN_LIST_MAX),
         AdminRequest::BucketShow { name } => text(name),
+        AdminRequest::AccessSet(entry) => {
+            text(entry.subject.name().as_bytes())?;
+            at_most("grants", entry.grants.len(), ADMIN_LIST_MAX)?;
+            entry.grants.iter().try_for_each(|grant| text(&grant.prefix))
+        }
+        AdminRequest::AccessRevoke(subject) => text(subject.name().as_bytes()),
         AdminRequest::BucketSet { name, changes } => {
             text(name)?;
             at_most("properties", changes.len(), ADMIN_LIST_MAX)?;
@@ -208,6 +215,7 @@ fn peer_response(response: &PeerResponse) -> Checked {
 pub(crate) fn news(delta: &Delta) -> Checked {
     delta.members.iter().try_for_each(member)?;
     delta.buckets.iter().try_for_each(bucket)?;
+    delta.access.iter().try_for_each(access)?;
     delta.layouts.iter().try_for_each(placed)?;
     delta.flips.iter().try_for_each(|(_, flipped)| partitions(flipped, PARTITIONS_MAX))?;
     delta.staging.as_ref().map_or(Ok(()), staging)
@@ -248,6 +256,10 @@ fn member(record: &MemberRecord) -> Checked {
 fn bucket(entry: &BucketEntry) -> Checked {
     check_bucket(&entry.name)?;
     entry.props.check().map_err(|_| DecodeError::Malformed { what: "bucket entry" })
+}
+
+fn access(entry: &AccessEntry) -> Checked {
+    entry.check().map_err(|_| DecodeError::Malformed { what: "access entry" })
 }
 
 fn summary(summary: &RecordSummary) -> Checked {

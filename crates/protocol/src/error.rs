@@ -6,7 +6,7 @@ use core::fmt;
 use rkyv::{Archive, Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::limits::{BUCKET_LIMIT_BYTES, CONTEXT_LIMIT_BYTES, KEY_LIMIT_BYTES};
+use crate::limits::{ACCESS_GRANTS_MAX, BUCKET_LIMIT_BYTES, CONTEXT_LIMIT_BYTES, KEY_LIMIT_BYTES};
 
 /// A bucket's name or a key that is empty or over its limit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -126,6 +126,26 @@ pub struct RecordOverLimit {
     pub count: usize,
     /// Most that a record may have, in that unit.
     pub limit: usize,
+}
+
+/// Rights of a token or a certificate that can't be had.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidAccess {
+    /// The name can't be had; choose 1 to 256 letters, digits, dashes and underscores.
+    #[error("{name:?} can't be the name of a token: 1 to 256 letters, digits, - and _")]
+    Name {
+        /// Name as it was given.
+        name: String,
+    },
+    /// There are too many grants; use shorter prefixes.
+    #[error("{count} grants are over the limit of {ACCESS_GRANTS_MAX}: use shorter prefixes")]
+    TooManyGrants {
+        /// Number of grants that were given.
+        count: usize,
+    },
+    /// The grants are out of order, or one of their prefixes is too long.
+    #[error("the grants are out of order, or have a prefix that no bucket has")]
+    Grants,
 }
 
 /// Bytes that are not a valid message. The connection that sent them ends; nothing else happens.

@@ -11,6 +11,7 @@ use jedlik_hashing::NodeId;
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::access::{AccessEntry, Subject};
 use crate::bucket::BucketEntry;
 use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout, archive};
 
@@ -204,6 +205,8 @@ pub struct Summary {
     pub members: Vec<MemberDigest>,
     /// Buckets that the node knows, with the version and the digest of their properties.
     pub buckets: Vec<(Blob, u64, Digest)>,
+    /// Tokens and certificates whose rights the node knows, with the version and the digest of their entries.
+    pub access: Vec<(Subject, u64, Digest)>,
     /// Active layouts, each with a digest of the partitions that are known to have flipped.
     pub layouts: Vec<(LayoutId, Digest)>,
     /// Identity of the staged changes: their base, revision and digest; `None` if nothing is staged.
@@ -217,6 +220,8 @@ pub struct Delta {
     pub members: Vec<MemberRecord>,
     /// Bucket properties that are newer than the receiver's.
     pub buckets: Vec<BucketEntry>,
+    /// Rights of tokens and certificates that are newer than the receiver's.
+    pub access: Vec<AccessEntry>,
     /// Layouts that the receiver lacks, with the partitions that have flipped.
     pub layouts: Vec<WireLayout>,
     /// Partitions that have flipped under layouts that the receiver has.

@@ -10,6 +10,7 @@
 #![no_std]
 extern crate alloc;
 
+pub mod access;
 pub mod admin;
 mod archive;
 mod blob;

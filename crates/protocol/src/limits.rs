@@ -4,6 +4,10 @@
 pub const BUCKET_LIMIT_BYTES: usize = 256;
 /// Longest key within a bucket; the shortest has 1 byte.
 pub const KEY_LIMIT_BYTES: usize = 4096;
+/// Longest name of a token or a certificate that has rights of its own.
+pub const ACCESS_NAME_BYTES: usize = 256;
+/// Most grants of one token or certificate.
+pub const ACCESS_GRANTS_MAX: usize = 32;
 /// Most bytes that the attributes of a value take in their encoded form.
 pub const ATTRIBUTES_LIMIT_BYTES: usize = 64 << 10;
 /// Largest value limit that a bucket may be given.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jedlik_door::requests::TIMEOUT_MS;
-use jedlik_door::{Answer, Caller, Node, Rights, unexpected};
+use jedlik_door::{Answer, Caller, Node, unexpected};
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::BucketProps;
@@ -44,7 +44,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(node: Arc<dyn Node>, name: Arc<str>) -> Self {
-        let caller = Caller { rights: Rights::Admin };
+        let caller = Caller::Trusted;
         Self { node, name, caller, client_id: Bytes::new() }
     }
 

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use jedlik_door::{
-    Answer, Answering, Caller, Held, Measures, Measuring, Node, Phase, Rights, Room,
-};
+use jedlik_door::{Answer, Answering, Caller, Held, Measures, Measuring, Node, Phase, Room};
 use jedlik_hashing::NodeId;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
 use jedlik_net::{Endpoint, Role};
+use jedlik_protocol::access::Subject;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::access::Asker;
 use crate::config::{self, Place};
 use crate::descriptors;
 use crate::error::NodeError;
@@ -35,7 +35,7 @@ pub(crate) const DOORS: u64 = u64::MAX;
 /// Request that came by a door, and the way of its answer.
 pub(crate) struct DoorCall {
     id: u64,
-    rights: Rights,
+    caller: Caller,
     room: Room,
     answer: oneshot::Sender<Answer>,
 }
@@ -45,12 +45,17 @@ impl DoorCall {
         self.id
     }
 
-    /// Returns the role of a certificate with the rights of the caller.
+    /// Returns the role that lets the caller ask for whatever its rights allow: these are checked before.
     pub(crate) fn role(&self) -> Role {
-        match self.rights {
-            Rights::Read | Rights::Write => Role::Client,
-            Rights::Admin => Role::Admin,
+        match &self.caller {
+            Caller::Reader => Role::Client,
+            Caller::Trusted | Caller::Token(_) => Role::Admin,
         }
+    }
+
+    /// Returns who asks, as far as it limits what may be asked.
+    pub(crate) fn asker(&self) -> Asker {
+        asker(&self.caller)
     }
 
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
@@ -67,6 +72,13 @@ impl DoorCall {
         };
         // The door may no longer wait.
         let _gone = self.answer.send(answer);
+    }
+}
+
+fn asker(caller: &Caller) -> Asker {
+    match caller {
+        Caller::Trusted | Caller::Reader => Asker::Trusted,
+        Caller::Token(name) => Asker::Limited(Subject::Token(name.to_string())),
     }
 }
 
@@ -88,18 +100,27 @@ impl Node for NodeOfDoors {
     fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering {
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let (rights, room) = (caller.rights, self.room.clone());
-        let origin = Origin::Door(DoorCall { id, rights, room, answer });
+        let (caller, room) = (caller.clone(), self.room.clone());
+        let origin = Origin::Door(DoorCall { id, caller, room, answer });
         self.router.route_client(&self.router.view(), origin, request);
         Box::pin(Waiting { answered, id, router: Some(Arc::clone(&self.router)) })
     }
 
-    fn ask_member(&self, member: NodeId, request: AdminRequest) -> Answering {
+    fn ask_member(&self, caller: &Caller, member: NodeId, request: AdminRequest) -> Answering {
         if member == self.router.view().me() {
-            return self.ask(&Caller { rights: Rights::Read }, ClientRequest::Admin(request));
+            return self.ask(caller, ClientRequest::Admin(request));
+        }
+        // The other member takes this node's word for it.
+        let asked = ClientRequest::Admin(request.clone());
+        if let Err(failure) = self.router.permit(&self.router.view(), &asker(caller), &asked) {
+            return Box::pin(async { ClientResponse::Failed(failure).into() });
         }
         let router = Arc::clone(&self.router);
         Box::pin(async move { router.ask_member(member, request).await.into() })
+    }
+
+    fn knows(&self, name: &str, secret: &[u8]) -> bool {
+        self.router.knows_token(name, secret)
     }
 
     fn phase(&self) -> Phase {
@@ -144,7 +165,10 @@ impl Doors {
         let doors = [&config.http, &config.riak_pb].into_iter().flatten().count() as u64;
         let descriptors = descriptors::raise().checked_div(doors).unwrap_or_default();
         let http = match &config.http {
-            Some(place) => Some(open_http(place, Arc::clone(&node), descriptors).await?),
+            Some(place) => {
+                let access = config.http_access;
+                Some(open_http(place, access, Arc::clone(&node), descriptors).await?)
+            }
             None => None,
         };
         let riak_pb = match &config.riak_pb {
@@ -173,6 +197,7 @@ impl Doors {
 
 async fn open_http(
     place: &Place,
+    access: jedlik_http::Access,
     node: Arc<dyn Node>,
     descriptors: u64,
 ) -> Result<OpenDoor, NodeError> {
@@ -180,8 +205,9 @@ async fn open_http(
     let usual = jedlik_http::Limits::default();
     let connections = descriptors::connections(usual.connections, descriptors);
     let limits = jedlik_http::Limits { connections, ..usual };
+    let settings = jedlik_http::Settings { limits, access };
     let address = address(OPTION, place).await?;
-    let door = jedlik_http::Door::bind(address, node, limits).await;
+    let door = jedlik_http::Door::bind(address, node, settings).await;
     let door = door.map_err(unusable(OPTION, place))?;
     let address = door.address().map_err(unusable(OPTION, place))?;
     Ok(OpenDoor::new(address, |closed| door.serve(closed)))

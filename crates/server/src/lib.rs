@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here decides what a record means; it carries inputs in and effects out.
 
+mod access;
 mod admission;
 mod clock;
 pub mod config;

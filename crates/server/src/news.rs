@@ -43,6 +43,7 @@ impl NewsLog {
             | Event::Absent { .. }
             | Event::BeliefEnds
             | Event::Left
+            | Event::Access { .. }
             | Event::Bucket { .. } => info!("{news}"),
         }
     }

@@ -53,6 +53,9 @@ impl Question {
             | AdminRequest::BucketList
             | AdminRequest::BucketShow { .. }
             | AdminRequest::BucketSet { .. }
+            | AdminRequest::AccessList
+            | AdminRequest::AccessSet(_)
+            | AdminRequest::AccessRevoke(_)
             | AdminRequest::Explain { .. } => return None,
         })
     }
@@ -117,6 +120,8 @@ pub(crate) fn changes_state(request: &AdminRequest) -> bool {
         | AdminRequest::Drain { .. }
         | AdminRequest::Keep { .. }
         | AdminRequest::BucketSet { .. }
+        | AdminRequest::AccessSet(_)
+        | AdminRequest::AccessRevoke(_)
         | AdminRequest::Repair { .. }
         | AdminRequest::Believe { .. }
         | AdminRequest::SetBackground(_) => true,
@@ -126,6 +131,7 @@ pub(crate) fn changes_state(request: &AdminRequest) -> bool {
         | AdminRequest::Plan
         | AdminRequest::BucketList
         | AdminRequest::BucketShow { .. }
+        | AdminRequest::AccessList
         | AdminRequest::Stats
         | AdminRequest::Explain { .. }
         | AdminRequest::Hints
@@ -142,6 +148,8 @@ pub(crate) fn any_node_can_change(request: &AdminRequest) -> bool {
             | AdminRequest::Stage { dry_run: false, .. }
             | AdminRequest::Unstage { .. }
             | AdminRequest::BucketSet { .. }
+            | AdminRequest::AccessSet(_)
+            | AdminRequest::AccessRevoke(_)
     )
 }
 

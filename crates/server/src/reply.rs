@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jedlik_membership::View;
 use jedlik_net::limits::{CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES};
-use jedlik_net::{Connection, Role, SendError};
+use jedlik_net::{Connection, Identity, Role, SendError};
+use jedlik_protocol::access::Subject;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -16,6 +18,7 @@ use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{LayoutVersion, Stamp};
 use tracing::debug;
 
+use crate::access::Asker;
 use crate::doors::{DOORS, DoorCall};
 use crate::pool::Share;
 use crate::request_counts::RequestKind;
@@ -35,6 +38,19 @@ impl Origin {
         match self {
             Self::Connection { connection, .. } => connection.peer().role,
             Self::Door(call) => call.role(),
+        }
+    }
+
+    /// Returns who asks, as far as it limits what may be asked.
+    pub(crate) fn asker(&self, view: &View) -> Asker {
+        match self {
+            Self::Connection { connection, .. } => match connection.peer() {
+                Identity { role: Role::Client, name, .. } if view.limits_access() => {
+                    Asker::Limited(Subject::Certificate(name.clone()))
+                }
+                _ => Asker::Trusted,
+            },
+            Self::Door(call) => call.asker(),
         }
     }
 

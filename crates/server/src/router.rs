@@ -32,6 +32,7 @@ use crate::reports::Reports;
 use crate::saver::SaveHealth;
 
 mod counts;
+mod doors;
 mod places;
 
 /// Phase of a node's life, by which it takes requests.
@@ -170,8 +171,11 @@ impl Router {
             origin.answer_client(layout, ClientResponse::Failed(failure));
         };
         let of_data = !matches!(request, ClientRequest::Admin(_) | ClientRequest::Topology);
-        if let Err(failure) = self.takes_clients(of_data).and_then(|()| coordinates(view, &request))
-        {
+        let may = self
+            .takes_clients(of_data)
+            .and_then(|()| coordinates(view, &request))
+            .and_then(|()| self.permit(view, &origin.asker(view), &request));
+        if let Err(failure) = may {
             return refuse(origin, failure);
         }
         match request {
@@ -196,27 +200,6 @@ impl Router {
                 Err(failure) => refuse(origin, failure),
             },
         }
-    }
-
-    /// Tells the shards that nobody waits for the answer to a request any more.
-    pub(crate) fn withdraw(&self, connection: u64, id: u64) {
-        for shard in &self.shards {
-            // Where this finds no room, the request is done for nobody.
-            let _full = shard.offer(Mail::Withdrawn { connection, id });
-        }
-    }
-
-    /// Asks another member what it reports of itself.
-    pub(crate) async fn ask_member(
-        self: Arc<Self>,
-        member: NodeId,
-        request: AdminRequest,
-    ) -> ClientResponse {
-        if changes_state(&request) {
-            let message = "a member is only asked what it reports, through another one";
-            return ClientResponse::Failed(Failure::new(ErrorCode::Forbidden, message));
-        }
-        self.questions.ask(&self.peers, member, request).await
     }
 
     /// Returns the collector of the shards' reports.

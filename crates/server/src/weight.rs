@@ -66,6 +66,11 @@ fn of_admin_request(request: &AdminRequest) -> usize {
         }
         AdminRequest::Unstage { nodes } => nodes.len() * ENTRY_BYTES,
         AdminRequest::BucketShow { name } => of_blob(name),
+        AdminRequest::AccessSet(entry) => {
+            let grants = entry.grants.iter().map(|grant| of_blob(&grant.prefix) + ENTRY_BYTES);
+            entry.subject.name().len() + grants.sum::<usize>()
+        }
+        AdminRequest::AccessRevoke(subject) => subject.name().len(),
         AdminRequest::BucketSet { name, changes } => {
             let changes = changes.iter().map(|(name, value)| name.len() + value.len());
             of_blob(name) + changes.map(|bytes| bytes + ENTRY_BYTES).sum::<usize>()

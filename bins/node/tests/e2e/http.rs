@@ -81,7 +81,7 @@ impl Answer {
         Self { status: response.status(), headers: response.headers().clone(), body }
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {}", self.text()));
         value.to_str().unwrap()
     }

@@ -93,6 +93,7 @@ mod strangers;
 mod streams;
 mod taken_back;
 mod terminal;
+mod tokens;
 mod tools;
 mod traffic;
 mod unlinked;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jedlik_net as net;
 use thiserror::Error;
 
-use super::Refusal;
+use super::{ErrorCode, Refusal};
 
 /// Reason why an attempt at one node gave no result.
 #[derive(Debug, Error)]
@@ -124,9 +124,10 @@ impl AttemptError {
         )
     }
 
-    /// Whether another attempt is of no use until somebody corrects the certificates.
+    /// Whether another attempt is of no use until somebody corrects the certificates, or gives rights.
     pub(crate) fn is_hopeless(&self) -> bool {
         match self {
+            Self::Refused { .. } => self.is_forbidden(),
             Self::Connect { source, .. } => !matches!(
                 source.0,
                 net::ConnectError::Timeout { .. }
@@ -142,6 +143,11 @@ impl AttemptError {
             }
             _ => false,
         }
+    }
+
+    /// Whether the node refused for want of a right.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if refusal.code() == ErrorCode::Forbidden)
     }
 
     /// Whether the node may have applied the request.

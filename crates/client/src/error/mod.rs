@@ -175,7 +175,7 @@ pub struct SeedError {
 pub enum ErrorKind {
     /// The request or the configuration must change.
     Invalid,
-    /// The request needs a certificate with another role.
+    /// The request needs a certificate with another role or other rights.
     Forbidden,
     /// The same request may succeed later.
     Unavailable,
@@ -200,6 +200,9 @@ impl ClientError {
             | Self::Contended { .. }
             | Self::NoLayout
             | Self::Reset { .. } => ErrorKind::Unavailable,
+            Self::Start(StartError::Unreachable { last, .. }) if last.is_forbidden() => {
+                ErrorKind::Forbidden
+            }
             Self::Start(_) => ErrorKind::Invalid,
             Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::Fault(_) | Self::Mismatch => ErrorKind::Fault,

@@ -20,6 +20,7 @@ fn each_error_says_what_a_caller_can_do() {
     let failure = |code| Failure::new(code, "no");
     let refused =
         |code| AttemptError::Refused { address: address(), refusal: failure(code).into() };
+    let start = |last| ClientError::Start(StartError::Unreachable { seeds: 1, last });
     let cases = [
         (
             ClientError::refused(failure(ErrorCode::ValueTooLarge)),
@@ -32,6 +33,8 @@ fn each_error_says_what_a_caller_can_do() {
         (exhausted(refused(ErrorCode::Overloaded), false), ErrorKind::Unavailable, "overloaded"),
         (exhausted(AttemptError::NoNode, false), ErrorKind::Unavailable, "timeout"),
         (ClientError::Start(StartError::NoSeeds), ErrorKind::Invalid, "start"),
+        (start(refused(ErrorCode::Forbidden)), ErrorKind::Forbidden, "start"),
+        (start(refused(ErrorCode::Overloaded)), ErrorKind::Unavailable, "start"),
         (ClientError::NoLayout, ErrorKind::Unavailable, "no-layout"),
         (ClientError::Reset { name: b"carts".to_vec() }, ErrorKind::Unavailable, "reset"),
     ];

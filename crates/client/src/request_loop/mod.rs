@@ -311,6 +311,8 @@ fn changes(request: &ClientRequest) -> bool {
                 | AdminRequest::Commit { dry_run: false, .. }
                 | AdminRequest::Drain { .. }
                 | AdminRequest::BucketSet { .. }
+                | AdminRequest::AccessSet(_)
+                | AdminRequest::AccessRevoke(_)
                 | AdminRequest::Repair { .. }
                 | AdminRequest::SetBackground(_)
                 | AdminRequest::Believe { .. }

@@ -12,9 +12,9 @@ use jedlik_vclock::Content;
 use super::FakeNode;
 use crate::listing::{Listing, ListingOptions};
 use crate::requests::{self, ReadOptions, WriteOptions};
-use crate::{Caller, Node, Rights};
+use crate::{Caller, Node};
 
-const CALLER: Caller = Caller { rights: Rights::Admin };
+const CALLER: Caller = Caller::Trusted;
 
 /// Returns what a future has at once.
 fn now<T>(future: impl Future<Output = T>) -> T {

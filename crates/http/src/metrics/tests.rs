@@ -24,7 +24,7 @@ use super::counters::rows;
 use super::metric::{Kind, Metric, Unit};
 use super::served::{Call, Served};
 use super::{BUILD, SERVING, UNANSWERED, cluster, reports, requests, served};
-use crate::{Limits, routes};
+use crate::{Settings, routes};
 
 /// Node that answers questions about itself, or none.
 struct Fake {
@@ -42,7 +42,11 @@ impl Node for Fake {
         Box::pin(std::future::ready(response.into()))
     }
 
-    fn ask_member(&self, _: NodeId, request: AdminRequest) -> Answering {
+    fn knows(&self, _: &str, _: &[u8]) -> bool {
+        false
+    }
+
+    fn ask_member(&self, _: &Caller, _: NodeId, request: AdminRequest) -> Answering {
         Box::pin(std::future::ready(ClientResponse::Admin(answer(&request)).into()))
     }
 
@@ -141,7 +145,7 @@ async fn scrape(answers: bool) -> String {
     let served = Arc::<Served>::default();
     let call = Call::of(&Method::GET, "/v1/buckets/carts/keys/alice");
     served.answered(call, StatusCode::OK, std::time::Duration::from_millis(1));
-    let mut routes = routes::of(Arc::new(Fake { answers }), Limits::default(), served);
+    let mut routes = routes::of(Arc::new(Fake { answers }), Settings::default(), served);
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = routes.call(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);

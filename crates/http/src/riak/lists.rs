@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -21,16 +20,16 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_riak::names;
 use serde_json::json;
 
+use crate::access::Asked;
 use crate::pieces::{Pieces, Source};
 use crate::riak::address::Address;
 use crate::riak::props;
 use crate::riak::query::Query;
 use crate::riak::refusal::Refusal;
-use crate::routes::Shared;
 
 /// Lists a bucket's keys. In the oldest form of the address, the bucket's properties are shown instead unless the keys are
 /// asked for.
-pub(crate) async fn keys(State(shared): State<Shared>, uri: Uri) -> Result<Response, Refusal> {
+pub(crate) async fn keys(shared: Asked, uri: Uri) -> Result<Response, Refusal> {
     let (address, query) = (Address::of(&uri), Query::of(&uri)?);
     let Some(form) = form(&query, "keys")? else {
         if uri.path().starts_with("/riak/") {
@@ -45,7 +44,7 @@ pub(crate) async fn keys(State(shared): State<Shared>, uri: Uri) -> Result<Respo
 }
 
 /// Lists the buckets of a type that hold keys, which reads every record.
-pub(crate) async fn buckets(State(shared): State<Shared>, uri: Uri) -> Result<Response, Refusal> {
+pub(crate) async fn buckets(shared: Asked, uri: Uri) -> Result<Response, Refusal> {
     let (address, query) = (Address::of(&uri), Query::of(&uri)?);
     let Some(form) = form(&query, "buckets")? else { return Err(unnamed("buckets")) };
     let options = options(&query)?;

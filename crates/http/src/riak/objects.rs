@@ -9,7 +9,6 @@
 //! Invariant: a put is sent to the node once, and a refusal says whether it may have taken effect.
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
 use axum::response::Response;
 use jedlik_door::requests::{self, WriteOptions};
@@ -23,20 +22,16 @@ use jedlik_protocol::{Blob, Key, Value};
 use jedlik_riak::quorums::absence;
 use jedlik_vclock::Content;
 
+use crate::access::Asked;
 use crate::riak::address::Address;
 use crate::riak::answer::{Shown, absent, has_value, wants_parts};
 use crate::riak::conditions::{Conditions, Seen};
 use crate::riak::headers::{self, SIBLINGS, VCLOCK};
 use crate::riak::query::{Query, Reads, Writes};
 use crate::riak::refusal::Refusal;
-use crate::routes::Shared;
 
 /// Reads a key, with its siblings.
-pub(crate) async fn get(
-    State(shared): State<Shared>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub(crate) async fn get(shared: Asked, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let (address, query) = (Address::of(&uri), Query::of(&uri)?);
     let (key, conditions) = (address.key()?, Conditions::of(&headers)?);
     let (answer, held) = read(&shared, &key, query.reads(false)?).await?;
@@ -46,19 +41,13 @@ pub(crate) async fn get(
 }
 
 /// Writes a key, or makes it.
-pub(crate) async fn put(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Response, Refusal> {
     let address = Address::of(request.uri());
     stored(&shared, address, request, StatusCode::NO_CONTENT).await
 }
 
 /// Writes a key whose name the node chooses.
-pub(crate) async fn post(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn post(shared: Asked, request: Request<Body>) -> Result<Response, Refusal> {
     let address = Address::of(request.uri()).with_key(requests::unique_name()?);
     let location = address.location();
     let mut response = stored(&shared, address, request, StatusCode::CREATED).await?;
@@ -69,7 +58,7 @@ pub(crate) async fn post(
 
 /// Deletes a key, if it is there.
 pub(crate) async fn delete(
-    State(shared): State<Shared>,
+    shared: Asked,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -90,7 +79,7 @@ pub(crate) async fn delete(
 
 /// Carries out a put, and answers with the status `done` unless the value is to be returned.
 async fn stored(
-    shared: &Shared,
+    shared: &Asked,
     address: Address,
     request: Request<Body>,
     done: StatusCode,
@@ -125,7 +114,7 @@ async fn stored(
 }
 
 /// Gets a key. One that is absent is asked for again if replicas that have nothing are not to count as answers.
-async fn read(shared: &Shared, key: &Key, reads: Reads) -> Result<(GetAnswer, Held), Refusal> {
+async fn read(shared: &Asked, key: &Key, reads: Reads) -> Result<(GetAnswer, Held), Refusal> {
     let Reads { mut options, notfound_ok, basic_quorum } = reads;
     let got = got(shared, key, &options).await?;
     if notfound_ok || got.0.versions.iter().any(has_value) {
@@ -142,7 +131,7 @@ async fn read(shared: &Shared, key: &Key, reads: Reads) -> Result<(GetAnswer, He
 }
 
 async fn got(
-    shared: &Shared,
+    shared: &Asked,
     key: &Key,
     options: &requests::ReadOptions,
 ) -> Result<(GetAnswer, Held), Refusal> {
@@ -155,7 +144,7 @@ async fn got(
 }
 
 async fn write(
-    shared: &Shared,
+    shared: &Asked,
     key: Key,
     content: Content<Value>,
     context: Option<Blob>,
@@ -181,7 +170,7 @@ async fn write(
 ///
 /// # Errors
 /// The node does not tell them.
-pub(crate) async fn properties(shared: &Shared, bucket: Blob) -> Result<BucketProps, Refusal> {
+pub(crate) async fn properties(shared: &Asked, bucket: Blob) -> Result<BucketProps, Refusal> {
     let request = ClientRequest::Admin(AdminRequest::BucketShow { name: bucket });
     match shared.node.ask(&shared.caller(), request).await.response {
         ClientResponse::Admin(AdminResponse::Bucket(entry)) => Ok(entry.props),

@@ -3,7 +3,6 @@
 //! Invariant: a set changes all that it names, or nothing.
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::Response;
 use jedlik_door::unexpected;
@@ -14,16 +13,16 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_riak::properties::{self, Setting};
 use serde_json::{Map, Value, json};
 
+use crate::access::Asked;
 use crate::riak::address::Address;
 use crate::riak::objects;
 use crate::riak::refusal::Refusal;
-use crate::routes::Shared;
 
 /// Longest body that sets properties.
 const BODY_LIMIT_BYTES: usize = 64 << 10;
 
 /// Shows the properties of a bucket.
-pub(crate) async fn get(State(shared): State<Shared>, uri: Uri) -> Result<Response, Refusal> {
+pub(crate) async fn get(shared: Asked, uri: Uri) -> Result<Response, Refusal> {
     shown(&shared, &Address::of(&uri)).await
 }
 
@@ -33,10 +32,7 @@ pub(crate) async fn of_type() -> Response {
 }
 
 /// Sets properties of a bucket.
-pub(crate) async fn put(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let address = Address::of(&parts.uri);
     let bucket = address.bucket()?;
@@ -48,7 +44,7 @@ pub(crate) async fn put(
 }
 
 /// Gives a bucket the properties of one that was never set.
-pub(crate) async fn delete(State(shared): State<Shared>, uri: Uri) -> Result<Response, Refusal> {
+pub(crate) async fn delete(shared: Asked, uri: Uri) -> Result<Response, Refusal> {
     set(&shared, Address::of(&uri).bucket()?, properties::reset()).await
 }
 
@@ -56,7 +52,7 @@ pub(crate) async fn delete(State(shared): State<Shared>, uri: Uri) -> Result<Res
 ///
 /// # Errors
 /// The bucket can't be one, or the node does not tell its properties.
-pub(crate) async fn shown(shared: &Shared, address: &Address) -> Result<Response, Refusal> {
+pub(crate) async fn shown(shared: &Asked, address: &Address) -> Result<Response, Refusal> {
     let props = objects::properties(shared, address.bucket()?).await?;
     let mut props = shown_props(&props);
     let name = String::from_utf8_lossy(address.name_in_type());
@@ -65,7 +61,7 @@ pub(crate) async fn shown(shared: &Shared, address: &Address) -> Result<Response
 }
 
 async fn set(
-    shared: &Shared,
+    shared: &Asked,
     name: Blob,
     changes: Vec<(String, String)>,
 ) -> Result<Response, Refusal> {

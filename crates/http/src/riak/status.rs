@@ -5,7 +5,6 @@
 //!
 //! Invariant: the resources are the ones that Jedlik has, since clients choose by them what they use.
 
-use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use jedlik_door::{Answer, unexpected};
@@ -15,11 +14,11 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_riak::{VERSION, preflist};
 use serde_json::{Map, Value, json};
 
+use crate::access::Asked;
 use crate::riak::address::Address;
 use crate::riak::objects::properties;
 use crate::riak::props::as_json;
 use crate::riak::refusal::Refusal;
-use crate::routes::Shared;
 
 /// Figures of Riak's by their names, each with those of Jedlik's that it is the sum of.
 const FIGURES: [(&str, &[&str]); 4] = [
@@ -57,7 +56,7 @@ pub(crate) async fn resources() -> Response {
 }
 
 /// Shows the version, the members and the node's figures.
-pub(crate) async fn stats(State(shared): State<Shared>) -> Result<Response, Refusal> {
+pub(crate) async fn stats(shared: Asked) -> Result<Response, Refusal> {
     let request = ClientRequest::Admin(AdminRequest::Stats);
     let counters = match shared.node.ask(&shared.caller(), request).await.response {
         ClientResponse::Admin(AdminResponse::Stats(stats)) => stats.counters,
@@ -86,7 +85,7 @@ pub(crate) async fn stats(State(shared): State<Shared>) -> Result<Response, Refu
 }
 
 /// Shows the nodes that serve a key.
-pub(crate) async fn preflist(State(shared): State<Shared>, uri: Uri) -> Result<Response, Refusal> {
+pub(crate) async fn preflist(shared: Asked, uri: Uri) -> Result<Response, Refusal> {
     let key = Address::of(&uri).key()?;
     let n = properties(&shared, key.bucket().clone()).await?.n;
     let entries = preflist::of(&topology(&shared).await?, &key, n).ok_or_else(|| {
@@ -99,7 +98,7 @@ pub(crate) async fn preflist(State(shared): State<Shared>, uri: Uri) -> Result<R
     Ok(as_json(&json!({ "preflist": entries.collect::<Vec<Value>>() })))
 }
 
-async fn topology(shared: &Shared) -> Result<Topology, Refusal> {
+async fn topology(shared: &Asked) -> Result<Topology, Refusal> {
     let Answer { response, held: _ } =
         shared.node.ask(&shared.caller(), ClientRequest::Topology).await;
     match response {

@@ -15,7 +15,7 @@ use jedlik_door::Node;
 use jedlik_door::fake::FakeNode;
 use tower_service::Service as _;
 
-use crate::{Limits, routes};
+use crate::{Settings, routes};
 
 /// Door over a node in memory.
 struct Door {
@@ -35,7 +35,7 @@ impl Door {
     fn new() -> Self {
         let node = Arc::new(FakeNode::default());
         let routes =
-            routes::of(Arc::clone(&node) as Arc<dyn Node>, Limits::default(), Arc::default());
+            routes::of(Arc::clone(&node) as Arc<dyn Node>, Settings::default(), Arc::default());
         Self { node, routes }
     }
 

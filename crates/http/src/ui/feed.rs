@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -16,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::snapshot::Snapshot;
+use crate::access::Asked;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::streamed;
 
 /// Time between two questions to the cluster.
@@ -82,7 +81,8 @@ impl Drop for Page {
 }
 
 /// Sends the news as they come, until the page is closed.
-pub(crate) async fn events(State(shared): State<Shared>) -> Result<Response, Problem> {
+pub(crate) async fn events(shared: Asked) -> Result<Response, Problem> {
+    shared.check_sees_all().await?;
     let feed = shared.feed.clone();
     let Some(page) = feed.open() else {
         let message = format!("{PAGES_MAX} pages are open, the most there may be; close one");

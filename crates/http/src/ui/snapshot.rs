@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jedlik_doctor::{Observed, ObservedMember, diagnose, is_gone, largest_n, tell_apart};
-use jedlik_door::{Caller, Node, Rights, unexpected};
+use jedlik_door::{Caller, Node, unexpected};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, MemberStatus};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, MemberAddress};
 use jedlik_protocol::error::Failure;
@@ -39,7 +39,7 @@ impl Snapshot {
     /// # Errors
     /// The node itself does not answer.
     pub(super) async fn take(node: &Arc<dyn Node>) -> Result<Self, Failure> {
-        let caller = Caller { rights: Rights::Read };
+        let caller = Caller::Reader;
         let ask =
             async |request| match node.ask(&caller, ClientRequest::Admin(request)).await.response {
                 ClientResponse::Admin(response) => Ok(response),
@@ -116,7 +116,7 @@ fn address(member: &MemberStatus) -> MemberAddress {
 async fn told(node: &dyn Node, mut member: ObservedMember) -> (Map<String, Value>, ObservedMember) {
     let mut told = Map::new();
     for question in QUESTIONS {
-        match node.ask_member(member.member.node, question).await.response {
+        match node.ask_member(&Caller::Reader, member.member.node, question).await.response {
             ClientResponse::Admin(answer) => {
                 note(&mut told, &answer);
                 member.note(Ok(answer));

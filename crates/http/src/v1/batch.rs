@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
@@ -21,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::access::Asked;
 use crate::problem::{Problem, Shown};
-use crate::routes::Shared;
 use crate::v1::document::{Stored, Versions};
 use crate::v1::json;
 use crate::v1::name::Name;
@@ -118,10 +117,7 @@ impl From<Problem> for Failed {
 }
 
 /// Reads many keys in one request.
-pub(crate) async fn get(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = query::<Read>(&parts.uri)?.options()?;
     let Gets { keys } = entries(&shared, body).await?;
@@ -141,10 +137,7 @@ pub(crate) async fn get(
 }
 
 /// Writes many keys, or deletes them.
-pub(crate) async fn put(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
+pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = query::<Write>(&parts.uri)?.options()?;
     let Puts { entries } = entries(&shared, body).await?;
@@ -161,7 +154,7 @@ pub(crate) async fn put(
     Ok(json(StatusCode::OK, "application/json", &Results { results: results.collect() }))
 }
 
-async fn entries<T: DeserializeOwned>(shared: &Shared, body: Body) -> Result<T, Problem> {
+async fn entries<T: DeserializeOwned>(shared: &Asked, body: Body) -> Result<T, Problem> {
     let received = shared.bodies.receive(body, BODY_BYTES).await?;
     serde_json::from_slice(&received.bytes)
         .map_err(|error| Problem::invalid(format!("the body can't be used: {error}")))
@@ -228,7 +221,7 @@ fn key(bucket: &Name, key: &Name) -> Result<Key, Problem> {
 
 /// Asks for everything, some at a time, and returns the answers in the order of the requests.
 async fn ask(
-    shared: &Shared,
+    shared: &Asked,
     requests: Vec<Result<ClientRequest, Problem>>,
 ) -> Vec<Result<Answer, Problem>> {
     let places = Arc::new(Semaphore::new(AT_ONCE));

@@ -1,7 +1,6 @@
 //! Buckets and their properties.
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
 use jedlik_door::unexpected;
@@ -12,9 +11,9 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::access::Asked;
 use crate::path::segment;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::v1::json;
 use crate::v1::key::BUCKET;
 use crate::v1::name::Name;
@@ -56,7 +55,7 @@ pub(crate) fn list_json(buckets: &[BucketEntry]) -> Value {
 }
 
 /// Lists the buckets whose properties were set.
-pub(crate) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match ask(&shared, AdminRequest::BucketList).await? {
         AdminResponse::Buckets(buckets) => {
@@ -68,16 +67,13 @@ pub(crate) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Respo
 }
 
 /// Shows the properties of a bucket, set or default.
-pub(crate) async fn show(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn show(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     bucket(&shared, AdminRequest::BucketShow { name: name(&uri)? }).await
 }
 
 /// Changes some properties of a bucket: those that the body names.
-pub(crate) async fn change(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
+pub(crate) async fn change(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     nothing(&parts.uri)?;
     let received = shared.bodies.receive(body, BODY_BYTES).await?;
@@ -90,7 +86,7 @@ pub(crate) async fn change(
     bucket(&shared, AdminRequest::BucketSet { name: name(&parts.uri)?, changes }).await
 }
 
-async fn bucket(shared: &Shared, request: AdminRequest) -> Result<Response, Problem> {
+async fn bucket(shared: &Asked, request: AdminRequest) -> Result<Response, Problem> {
     match ask(shared, request).await? {
         AdminResponse::Bucket(entry) => {
             Ok(json(StatusCode::OK, "application/json", &Bucket::from(&entry)))
@@ -100,7 +96,7 @@ async fn bucket(shared: &Shared, request: AdminRequest) -> Result<Response, Prob
 }
 
 /// Asks the node what an admin would ask it.
-pub(crate) async fn ask(shared: &Shared, request: AdminRequest) -> Result<AdminResponse, Problem> {
+pub(crate) async fn ask(shared: &Asked, request: AdminRequest) -> Result<AdminResponse, Problem> {
     match shared.node.ask(&shared.caller(), ClientRequest::Admin(request)).await.response {
         ClientResponse::Admin(response) => Ok(response),
         other => Err(unexpected(other).into()),

@@ -1,6 +1,5 @@
 //! The cluster as the answering node sees it: members, layouts, and what is under way.
 
-use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use jedlik_door::unexpected;
@@ -15,9 +14,9 @@ use jedlik_protocol::client::ClientResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::access::Asked;
 use crate::path::segment;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::v1::buckets::ask;
 use crate::v1::options::nothing;
 
@@ -27,7 +26,7 @@ const MEMBER: usize = 2;
 const IDENTITY_DIGITS: usize = 16;
 
 /// Shows the members and their states.
-pub(crate) async fn status(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn status(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match ask(&shared, AdminRequest::Status).await? {
         AdminResponse::Status(status) => Ok(answer(&status_json(&status))),
@@ -36,7 +35,7 @@ pub(crate) async fn status(State(shared): State<Shared>, uri: Uri) -> Result<Res
 }
 
 /// Shows the active layouts, the newest first, with the owners of each partition.
-pub(crate) async fn layouts(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn layouts(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match ask(&shared, AdminRequest::Layouts).await? {
         AdminResponse::Layouts(layouts) => {
@@ -48,7 +47,7 @@ pub(crate) async fn layouts(State(shared): State<Shared>, uri: Uri) -> Result<Re
 }
 
 /// Shows what moves to a member and from it.
-pub(crate) async fn transfers(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn transfers(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match of_member(&shared, &uri, AdminRequest::Transfers).await? {
         AdminResponse::Transfers(report) => Ok(answer(&transfers_json(&report))),
@@ -57,7 +56,7 @@ pub(crate) async fn transfers(State(shared): State<Shared>, uri: Uri) -> Result<
 }
 
 /// Shows the hints that a member holds for others.
-pub(crate) async fn hints(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn hints(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match of_member(&shared, &uri, AdminRequest::Hints).await? {
         AdminResponse::Hints(reports) => {
@@ -69,7 +68,7 @@ pub(crate) async fn hints(State(shared): State<Shared>, uri: Uri) -> Result<Resp
 }
 
 /// Shows how far a member's repairs have come.
-pub(crate) async fn repair(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn repair(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match of_member(&shared, &uri, AdminRequest::RepairProgress).await? {
         AdminResponse::Repair(report) => Ok(answer(&repair_json(&report))),
@@ -78,10 +77,7 @@ pub(crate) async fn repair(State(shared): State<Shared>, uri: Uri) -> Result<Res
 }
 
 /// Shows the state and the bounds of a member's background work.
-pub(crate) async fn background(
-    State(shared): State<Shared>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(crate) async fn background(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match of_member(&shared, &uri, AdminRequest::Background).await? {
         AdminResponse::Background(report) => Ok(answer(&background_json(&report))),
@@ -90,7 +86,7 @@ pub(crate) async fn background(
 }
 
 /// Shows a member's counters, and the troubles of its storage.
-pub(crate) async fn stats(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn stats(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match of_member(&shared, &uri, AdminRequest::Stats).await? {
         AdminResponse::Stats(stats) => Ok(answer(&stats_json(&stats))),
@@ -100,7 +96,7 @@ pub(crate) async fn stats(State(shared): State<Shared>, uri: Uri) -> Result<Resp
 
 /// Asks the member that a path names what it reports of itself.
 async fn of_member(
-    shared: &Shared,
+    shared: &Asked,
     uri: &Uri,
     request: AdminRequest,
 ) -> Result<AdminResponse, Problem> {
@@ -114,7 +110,7 @@ async fn of_member(
         let message = format!("{name:?} is no member: use an identity from /v1/cluster, or self");
         return Err(Problem::with_status(StatusCode::NOT_FOUND, message));
     };
-    match shared.node.ask_member(member, request).await.response {
+    match shared.node.ask_member(&shared.caller(), member, request).await.response {
         ClientResponse::Admin(response) => Ok(response),
         other => Err(unexpected(other).into()),
     }

@@ -10,8 +10,8 @@ use jedlik_protocol::client::{ClientResponse, GetAnswer};
 use jedlik_protocol::{Blob, Key};
 use jedlik_vclock::Content;
 
+use crate::access::Asked;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::v1::document::tag;
 
 /// Conditions that a put names.
@@ -50,7 +50,7 @@ impl Conditions {
     /// One of them does not hold, or the get has failed.
     pub(crate) async fn check(
         &self,
-        shared: &Shared,
+        shared: &Asked,
         key: &Key,
         context: Option<&Blob>,
         options: &WriteOptions,

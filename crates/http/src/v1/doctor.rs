@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use jedlik_doctor::{Finding, Observed, ObservedMember, diagnose, largest_n, tell_apart};
-use jedlik_door::{Caller, Node, Rights, unexpected};
+use jedlik_door::{Caller, Node, unexpected};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::Failure;
@@ -17,16 +16,17 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::access::Asked;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::v1::options::nothing;
 
 /// Time in which a member has to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Answers with the findings, the most severe first.
-pub(crate) async fn show(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn show(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
+    shared.check_sees_all().await?;
     let findings = findings(&shared.node).await?;
     let document = json!({ "findings": to_json(&findings) });
     Ok(super::json(StatusCode::OK, "application/json", &document))
@@ -37,7 +37,7 @@ pub(crate) async fn show(State(shared): State<Shared>, uri: Uri) -> Result<Respo
 /// # Errors
 /// The node itself does not say which members there are.
 pub(crate) async fn findings(node: &Arc<dyn Node>) -> Result<Vec<Finding>, Failure> {
-    let caller = Caller { rights: Rights::Read };
+    let caller = Caller::Reader;
     let members = match node.ask(&caller, ClientRequest::Topology).await.response {
         ClientResponse::Topology(topology) => topology.members,
         other => return Err(unexpected(other)),
@@ -67,7 +67,7 @@ pub(crate) async fn findings(node: &Arc<dyn Node>) -> Result<Vec<Finding>, Failu
 async fn observe(node: &dyn Node, mut member: ObservedMember) -> ObservedMember {
     let id = member.member.node;
     let ask = |request| {
-        let asked = timeout(ANSWER_LIMIT, node.ask_member(id, request));
+        let asked = timeout(ANSWER_LIMIT, node.ask_member(&Caller::Reader, id, request));
         async move {
             match asked.await.map(|answer| answer.response) {
                 Ok(ClientResponse::Admin(response)) => Ok(response),

@@ -1,6 +1,5 @@
 //! Where a key belongs, and what each node holds of it.
 
-use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use jedlik_door::unexpected;
@@ -9,14 +8,14 @@ use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::inspection::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use serde_json::{Value, json};
 
+use crate::access::Asked;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::v1::buckets::ask;
 use crate::v1::key::key;
 use crate::v1::options::nothing;
 
 /// Explains a key: the answering node asks all that may hold it.
-pub(crate) async fn explain(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn explain(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     nothing(&uri)?;
     match ask(&shared, AdminRequest::Explain { key: key(&uri)? }).await? {
         AdminResponse::Explained(explained) => {

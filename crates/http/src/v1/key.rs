@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::Response;
 use jedlik_door::requests::{self, WriteOptions};
@@ -16,10 +15,10 @@ use jedlik_vclock::Content;
 
 use tokio::time::{Instant, sleep};
 
+use crate::access::Asked;
 use crate::keep;
 use crate::path::segment;
 use crate::problem::Problem;
-use crate::routes::Shared;
 use crate::v1::conditions::Conditions;
 use crate::v1::document::{self, MEDIA_TYPE, Stored, Versions};
 use crate::v1::headers::{self, CONTEXT, context_text};
@@ -36,11 +35,7 @@ const KEY: usize = 4;
 
 /// Reads a key. With `poll_ms` the answer waits until the key is no longer as in the context that the request carries,
 /// or for so long.
-pub(crate) async fn get(
-    State(shared): State<Shared>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(shared: Asked, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let asked = query::<Read>(&uri)?;
     let request = requests::get(key(&uri)?, &asked.options()?);
     let seen = headers::context(&headers)?;
@@ -75,10 +70,7 @@ fn unchanged(seen: Option<&jedlik_protocol::Blob>) -> Response {
 }
 
 /// Writes the key that the path names.
-pub(crate) async fn put(
-    State(shared): State<Shared>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
+pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let asked = query::<Write>(&parts.uri)?;
     let options = asked.options()?;
@@ -95,7 +87,7 @@ pub(crate) async fn put(
 
 /// Deletes what the context has seen of a key. Without a context, that is what a get sees now.
 pub(crate) async fn delete(
-    State(shared): State<Shared>,
+    shared: Asked,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -114,7 +106,7 @@ pub(crate) async fn delete(
 
 /// Returns the context of what a get sees of a key; `None` if it was never written.
 async fn seen(
-    shared: &Shared,
+    shared: &Asked,
     key: &Key,
     options: &WriteOptions,
 ) -> Result<Option<jedlik_protocol::Blob>, Problem> {
@@ -127,7 +119,7 @@ async fn seen(
     }
 }
 
-async fn stored(shared: &Shared, request: ClientRequest) -> Result<Response, Problem> {
+async fn stored(shared: &Asked, request: ClientRequest) -> Result<Response, Problem> {
     match shared.node.ask(&shared.caller(), request).await.response {
         ClientResponse::Put(answer) => {
             let mut response = json(StatusCode::OK, "application/json", &Stored::from(&answer));

@@ -4,7 +4,6 @@
 //! another request goes on (`after`); `end` is the last line of a listing that is whole, with the number of its keys;
 //! `error` is the last line of one that failed.
 
-use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use base64::Engine as _;
@@ -18,9 +17,9 @@ use jedlik_protocol::{Blob, Key, Quorum};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::access::Asked;
 use crate::path::segment;
 use crate::problem::{Problem, Shown};
-use crate::routes::Shared;
 use crate::streamed;
 use crate::v1::document::Sibling;
 use crate::v1::key::BUCKET;
@@ -69,7 +68,7 @@ struct End {
 }
 
 /// Lists the keys of a bucket.
-pub(crate) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(shared: Asked, uri: Uri) -> Result<Response, Problem> {
     let options = query::<Options>(&uri)?;
     let bucket: Blob = segment(uri.path(), BUCKET).unwrap_or_default().into_owned().into();
     jedlik_protocol::bucket::check_name(&bucket)

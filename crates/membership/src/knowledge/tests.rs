@@ -38,6 +38,17 @@ fn staging(base: LayoutId, revision: u64, weight: u32) -> Staging {
     Staging { base, revision, changes: vec![(NodeId(9), change)] }
 }
 
+fn rights(name: &str, version: u64, revoked: bool) -> AccessEntry {
+    AccessEntry {
+        subject: Subject::Token(name.into()),
+        version,
+        secret_hash: [0; 32],
+        grants: Vec::new(),
+        expires_at_ms: None,
+        revoked,
+    }
+}
+
 fn bucket(name: &str, version: u64, w: u8) -> BucketEntry {
     BucketEntry { name: name.into(), version, props: BucketProps { w, ..BucketProps::default() } }
 }
@@ -317,7 +328,13 @@ fn deltas() -> impl Strategy<Value = Delta> {
         let ids = layouts.iter().map(|(version, nodes, _)| layout(*version, *nodes).id());
         ids.max().unwrap_or_default()
     };
-    (members, buckets, layouts, staged).prop_map(move |(members, buckets, layouts, staged)| Delta {
+    let access = vec_of((0..2_usize, 1..4_u64, proptest::bool::ANY), 0..4);
+    let parts = (members, buckets, access, layouts, staged);
+    parts.prop_map(move |(members, buckets, access, layouts, staged)| Delta {
+        access: access
+            .into_iter()
+            .map(|(name, version, revoked)| rights(["a", "b"][name], version, revoked))
+            .collect(),
         staging: staged.map(|(revision, weight)| staging(base(&layouts), revision, weight)),
         members: members
             .into_iter()

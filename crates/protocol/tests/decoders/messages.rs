@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
+use jedlik_protocol::access::{AccessEntry, Grant, Right, Subject};
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, CopiesAtRisk,
     DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, MergeReport,
@@ -834,20 +835,53 @@ fn summary() -> impl Strategy<Value = Summary> {
     );
     let buckets = vec((blob(1), any::<u64>(), digest()), 0..4);
     let layouts = vec((layout_id(), digest()), 0..4);
-    (vec(known, 0..4), buckets, layouts, of((layout_id(), any::<u64>(), digest()))).prop_map(
-        |(members, buckets, layouts, staging)| Summary { members, buckets, layouts, staging },
+    let access = vec((subject(), any::<u64>(), digest()), 0..3);
+    let staging = of((layout_id(), any::<u64>(), digest()));
+    (vec(known, 0..4), buckets, access, layouts, staging).prop_map(
+        |(members, buckets, access, layouts, staging)| Summary {
+            members,
+            buckets,
+            access,
+            layouts,
+            staging,
+        },
     )
 }
 
 pub(crate) fn delta() -> impl Strategy<Value = Delta> {
     let (layouts, flips) = (vec(placed_layout(), 0..3), vec((layout_id(), partitions()), 0..3));
-    (vec(member(), 0..4), vec(bucket_entry(), 0..4), layouts, flips, of(staging())).prop_map(
-        |(members, buckets, layouts, flips, staging)| Delta {
+    let (buckets, access) = (vec(bucket_entry(), 0..4), vec(access_entry(), 0..3));
+    (vec(member(), 0..4), buckets, access, layouts, flips, of(staging())).prop_map(
+        |(members, buckets, access, layouts, flips, staging)| Delta {
             members,
             buckets,
+            access,
             layouts,
             flips,
             staging,
+        },
+    )
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        "[a-z0-9_-]{1,9}".prop_map(Subject::Token),
+        "[a-z0-9-]{1,9}".prop_map(Subject::Certificate),
+    ]
+}
+
+fn access_entry() -> impl Strategy<Value = AccessEntry> {
+    let right = select(&[Right::Read, Right::Write, Right::Admin][..]);
+    let grants = btree_map(blob(0), right, 0..4);
+    let hash = any::<u64>().prop_map(|byte| [byte as u8; 32]);
+    (subject(), any::<u64>(), hash, grants, of(any::<u64>()), any::<bool>()).prop_map(
+        |(subject, version, secret_hash, grants, expires_at_ms, revoked)| AccessEntry {
+            subject,
+            version,
+            secret_hash,
+            grants: grants.into_iter().map(|(prefix, right)| Grant { prefix, right }).collect(),
+            expires_at_ms,
+            revoked,
         },
     )
 }

@@ -52,8 +52,12 @@ impl Node for SlowNode {
         })
     }
 
-    fn ask_member(&self, member: NodeId, request: AdminRequest) -> Answering {
-        self.node.ask_member(member, request)
+    fn knows(&self, name: &str, secret: &[u8]) -> bool {
+        self.node.knows(name, secret)
+    }
+
+    fn ask_member(&self, caller: &Caller, member: NodeId, request: AdminRequest) -> Answering {
+        self.node.ask_member(caller, member, request)
     }
 
     fn phase(&self) -> Phase {

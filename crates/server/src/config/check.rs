@@ -274,7 +274,11 @@ impl Check {
         self.required(name, |_, _| None)
     }
 
-    fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
         self.required(name, |_, setting| {
             let text = text(setting)?;
             choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value)

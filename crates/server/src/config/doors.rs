@@ -2,15 +2,19 @@
 
 use std::net::IpAddr;
 
+use jedlik_http::Access;
+
 use super::Place;
 use super::check::Check;
 use super::error::Mistake;
 
 /// Places at which a node's doors listen.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doors {
     /// Place at which the node listens for HTTP; `None` if it doesn't.
     pub http: Option<Place>,
+    /// Clients that come in by HTTP.
+    pub http_access: Access,
     /// Place at which the node listens for Riak's Protocol Buffers clients; `None` if it doesn't.
     pub riak_pb: Option<Place>,
 }
@@ -19,7 +23,9 @@ impl Check {
     /// Returns the doors' settings; `None` only together with a mistake.
     pub(super) fn doors(&mut self) -> Option<Doors> {
         let (http, riak_pb) = (self.door("http.listen"), self.door("riak_pb.listen"));
-        Some(Doors { http: http?, riak_pb: riak_pb? })
+        let accesses = [("open", Access::Open), ("tokens", Access::Tokens)];
+        let http_access = self.choice("http.access", &accesses);
+        Some(Doors { http: http?, http_access: http_access?, riak_pb: riak_pb? })
     }
 
     /// Returns the place of one door, if it has one. What comes by a door is neither encrypted nor asked who it is, so

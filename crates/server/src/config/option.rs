@@ -49,7 +49,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 41] = [
+pub const OPTIONS: [ConfigOption; 42] = [
     option(
         "data_dir",
         None,
@@ -116,6 +116,13 @@ pub const OPTIONS: [ConfigOption; 41] = [
         None,
         "an address of this machine with a port, such as 127.0.0.1:8098",
         "Where programs reach this node over HTTP; port 0 takes any free one, and without it there is no HTTP",
+    ),
+    option(
+        "http.access",
+        Some("open"),
+        "open or tokens",
+        "Who comes in over HTTP: every program of this machine, with all rights, or whoever shows a token, \
+         with its rights (`jedlik-admin token make`)",
     ),
     option(
         "riak_pb.listen",

@@ -8,7 +8,7 @@ use jedlik_door::fake::FakeNode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{Door, Limits};
+use crate::{Door, Settings};
 
 /// Limit on every wait.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn connect() -> (Arc<FakeNode>, TcpStream) {
     let node = Arc::new(FakeNode::default());
     let place = ([127, 0, 0, 1], 0).into();
-    let door = Door::bind(place, Arc::clone(&node) as Arc<dyn Node>, Limits::default());
+    let door = Door::bind(place, Arc::clone(&node) as Arc<dyn Node>, Settings::default());
     let door = door.await.unwrap();
     let stream = TcpStream::connect(door.address().unwrap()).await.unwrap();
     tokio::spawn(door.serve(std::future::pending()));
