@@ -5,8 +5,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -51,14 +50,18 @@ impl Fault<'_> {
 
     /// Injects the fault into a running node from now on; `None`, with a note, where processes can't be traced.
     pub(crate) fn attach(&self, node: &Node, record: PathBuf) -> Option<Tracer> {
+        // It also tells of each new thread there, and a pipe that nobody reads any more would end it.
+        let said = record.with_extension("said");
         let mut process = Command::new("strace")
             .args(self.words(&record))
             .args(["-p", &node.pid().to_string()])
-            .stderr(Stdio::piped())
+            .stderr(File::create(&said).unwrap())
             .spawn()
             .unwrap();
-        let mut said = String::new();
-        BufReader::new(process.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        let said = wait_for("a tracer says whether it is attached", || {
+            let said = fs::read_to_string(&said).unwrap();
+            if said.contains('\n') { Ok(said) } else { Err(said) }
+        });
         if said.contains("attached") {
             return Some(Tracer { process, record });
         }
