@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
+
 use crate::StoreError;
 use crate::guarded::guarded;
 
@@ -19,6 +21,19 @@ const DOING: &str = "merging the engine's tables";
 const CUT_SHORT_PAUSE: Duration = Duration::from_millis(20);
 /// Time after which what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Niceness of the thread: whoever answers requests goes first.
+const NICENESS: i32 = 10;
+
+/// Outcome of a step.
+pub(super) enum Step {
+    /// Something was done, and there may be more.
+    Done,
+    /// There is more to do, from this time on or once something was written.
+    Later(Instant),
+    /// Nothing is left to do.
+    Idle,
+}
 
 /// Handle of the thread.
 pub(super) struct Compactor {
@@ -32,6 +47,8 @@ impl Compactor {
         engine.pace.wake();
         let thread = thread::Builder::new().name("compactor".into()).spawn(move || {
             engine.pace.begin();
+            // On Linux this is about the calling thread. Where it is refused, merges take their turns like any other.
+            let _ = setpriority_process(None, NICENESS);
             run(&engine);
             engine.pace.end();
         })?;
@@ -53,8 +70,10 @@ fn run(engine: &Engine) {
             let stepped = guarded(|| step(engine, &mut garbage));
             engine.merges.works(false);
             match stepped {
-                Ok(Ok(true)) => engine.pace.rest_after(began),
-                Ok(Ok(false)) => break,
+                Ok(Ok(Step::Done)) => engine.pace.rest_after(began),
+                Ok(Ok(Step::Later(time))) if engine.pace.wait_until(time) => {}
+                Ok(Ok(Step::Later(_))) => return,
+                Ok(Ok(Step::Idle)) => break,
                 Ok(Err(failure)) => match failed(engine, &failure) {
                     Some(pause) if !engine.pace.is_stopped() => engine.pace.rest(pause),
                     _ => return,
@@ -68,19 +87,19 @@ fn run(engine: &Engine) {
     }
 }
 
-/// Takes one step. Returns false if nothing is left to do.
-fn step(engine: &Engine, garbage: &mut Garbage) -> Result<bool, StoreError> {
+/// Takes one step of merging, or else of taking off values that nobody needs.
+fn step(engine: &Engine, garbage: &mut Garbage) -> Result<Step, StoreError> {
     if engine.pace.is_stopped() {
-        return Ok(false);
+        return Ok(Step::Idle);
     }
     let changed = engine.with(DOING, |opened| {
         let changed = engine.merges.add(opened.compact()?);
         engine.pace.hurry(opened.waiting_runs() > HURRY_RUNS);
         Ok(changed)
     })?;
-    let more = changed || garbage.step(engine)?;
+    let step = if changed { Step::Done } else { garbage.step(engine)? };
     engine.compactions.works();
-    Ok(more)
+    Ok(step)
 }
 
 /// Notes what went wrong. Returns how long to wait before the next attempt; `None` if that ends the thread.

@@ -9,32 +9,48 @@
 //! those of the shard, the same values cost as much and hold nobody up.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jedlik_hashing::Partition;
 
 use crate::StoreError;
 
+use super::compactor::Step;
 use super::engine::Engine;
 use super::failures::Failure;
 use super::rows::RECORDS;
 use super::tree::{APART_BYTES, Found, Opened, read};
 use super::writes::Batch;
 
+const DOING: &str = "taking off values that nobody needs";
 /// Size of the values that are written again in one batch, about, in bytes.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: u64 = 4 << 20;
 /// Number of rows that one step looks at.
 const BATCH_ROWS: usize = 20_000;
 /// Time to wait while others write.
 const WRITER_PAUSE: Duration = Duration::from_millis(10);
+/// Time to rest after a batch, as a multiple of the time that it took: loads wait for the syncs of each.
+const RESTS: u32 = 19;
+/// Number of bytes that are written again for each that dies meanwhile, at least: else they would never come to an end.
+const AHEAD: u64 = 4;
 /// Bytes of an index entry that a row costs besides its key and value, about.
 const ROW_BYTES: u64 = 32;
+
+/// Place from which values are written again, and when.
+#[derive(Debug)]
+struct Next {
+    from: Vec<u8>,
+    /// Time from which the next batch may be written.
+    time: Instant,
+    /// Count of the engine's dead bytes at which the next batch is written at once.
+    dead_bytes: u64,
+}
 
 /// State of the work on what nobody needs.
 #[derive(Debug, Default)]
 pub(super) struct Garbage {
-    /// Key from which values are to be written again; `None` if none are.
-    from: Option<Vec<u8>>,
+    /// Batch to write next; `None` if no values are to be written again.
+    next: Option<Next>,
     /// Count of the engine's dead bytes when the last work has begun, all of which it has taken off.
     began_at: u64,
     /// Part of what is needed, in eighths, that has to die before it pays to begin again.
@@ -42,46 +58,63 @@ pub(super) struct Garbage {
 }
 
 impl Garbage {
-    /// Takes one step. Returns false if nothing is left to do.
-    pub(super) fn step(&mut self, engine: &Engine) -> Result<bool, StoreError> {
-        let doing = "taking off values that nobody needs";
-        let Some(from) = &self.from else {
-            let dead_bytes = engine.dead_bytes.load(Ordering::Relaxed);
-            let least_bytes = engine.with(doing, |opened| Ok(needed(opened) / 8))?;
-            let pays = dead_bytes - self.began_at >= least_bytes * self.again_eighths;
-            if !pays || !is_over(engine, doing)? {
-                return Ok(false);
-            }
-            // Most of it goes by this alone, where values were overwritten more than once.
-            merge_all(engine, doing)?;
-            (self.began_at, self.again_eighths) = (dead_bytes, 1);
-            if is_over(engine, doing)? {
-                self.from = Some(vec![0]);
-            }
-            return Ok(true);
-        };
+    /// Returns the state after a batch, whose rest lasts so long unless so much dies meanwhile.
+    #[cfg(test)]
+    pub(super) fn resting(rest: Duration, dead_bytes: u64) -> Self {
+        let next = Next { from: vec![0], time: Instant::now() + rest, dead_bytes };
+        Self { next: Some(next), ..Self::default() }
+    }
+
+    /// Takes one step of the work.
+    pub(super) fn step(&mut self, engine: &Engine) -> Result<Step, StoreError> {
+        let dead_bytes = engine.dead_bytes.load(Ordering::Relaxed);
+        let Some(next) = &self.next else { return self.begin(engine, dead_bytes) };
+        let began = Instant::now();
+        if began < next.time && dead_bytes < next.dead_bytes {
+            return Ok(Step::Later(next.time));
+        }
         let Some(writer) = engine.idle_writer() else {
-            engine.pace.rest(WRITER_PAUSE);
-            return Ok(true);
+            return Ok(Step::Later(began + WRITER_PAUSE));
         };
-        let next = engine.commit(doing, &writer, |opened| write_again(opened, from.clone()))?;
+        let written =
+            engine.commit(DOING, &writer, |opened| write_again(opened, next.from.clone()))?;
         drop(writer);
-        self.from = next;
-        if self.from.is_none() {
-            merge_all(engine, doing)?;
+        self.next = written.from.map(|from| Next {
+            from,
+            time: Instant::now() + began.elapsed() * RESTS,
+            dead_bytes: dead_bytes + written.bytes / AHEAD,
+        });
+        if self.next.is_none() {
+            merge_all(engine)?;
             self.again_eighths = 6;
         }
-        Ok(true)
+        Ok(Step::Done)
+    }
+
+    /// Takes the first step if the files take more room than they may, and it pays.
+    fn begin(&mut self, engine: &Engine, dead_bytes: u64) -> Result<Step, StoreError> {
+        let least_bytes = engine.with(DOING, |opened| Ok(needed(opened) / 8))?;
+        let pays = dead_bytes - self.began_at >= least_bytes * self.again_eighths;
+        if !pays || !is_over(engine)? {
+            return Ok(Step::Idle);
+        }
+        // Most of it goes by this alone, where values were overwritten more than once.
+        merge_all(engine)?;
+        (self.began_at, self.again_eighths) = (dead_bytes, 1);
+        if is_over(engine)? {
+            self.next = Some(Next { from: vec![0], time: Instant::now(), dead_bytes });
+        }
+        Ok(Step::Done)
     }
 }
 
 /// Whether the files take more room than they may.
-fn is_over(engine: &Engine, doing: &'static str) -> Result<bool, StoreError> {
-    engine.with(doing, |opened| Ok(opened.used_bytes() > allowed(engine, opened)))
+fn is_over(engine: &Engine) -> Result<bool, StoreError> {
+    engine.with(DOING, |opened| Ok(opened.used_bytes() > allowed(engine, opened)))
 }
 
-fn merge_all(engine: &Engine, doing: &'static str) -> Result<(), StoreError> {
-    let merged = engine.with(doing, Opened::compact_all)?;
+fn merge_all(engine: &Engine) -> Result<(), StoreError> {
+    let merged = engine.with(DOING, Opened::compact_all)?;
     engine.merges.add(Some(merged));
     Ok(())
 }
@@ -98,8 +131,15 @@ fn allowed(engine: &Engine, opened: &Opened) -> u64 {
     needed(opened) / 5 * 9 + engine.options.garbage_bytes
 }
 
-/// Writes values again that lie apart, from a key on. Returns the key to go on from; `None` at the end.
-fn write_again(opened: &Opened, from: Vec<u8>) -> Result<(Batch, Option<Vec<u8>>), Failure> {
+/// Values that were written again.
+struct Written {
+    bytes: u64,
+    /// Key to go on from; `None` at the end.
+    from: Option<Vec<u8>>,
+}
+
+/// Writes values again that lie apart, from a key on.
+fn write_again(opened: &Opened, from: Vec<u8>) -> Result<(Batch, Written), Failure> {
     let mut batch = Batch::new(opened);
     let mut bytes = 0;
     let is_hidden = |key: &[u8]| {
@@ -109,15 +149,16 @@ fn write_again(opened: &Opened, from: Vec<u8>) -> Result<(Batch, Option<Vec<u8>>
     };
     for (looked_at, row) in opened.range(from, vec![u8::MAX]).enumerate() {
         if bytes >= BATCH_BYTES || looked_at >= BATCH_ROWS {
-            return Ok((batch, Some(read(row, |_| false)?.0.to_vec())));
+            let from = Some(read(row, |_| false)?.0.to_vec());
+            return Ok((batch, Written { bytes, from }));
         }
         // A value that can't be read stays where it is, until another one takes its place.
         if let (key, Found::Value(value)) = read(row, |key| !is_hidden(key))?
             && value.len() >= APART_BYTES as usize
         {
-            bytes += value.len();
+            bytes += value.len() as u64;
             batch.put_again(&key, &value);
         }
     }
-    Ok((batch, None))
+    Ok((batch, Written { bytes, from: None }))
 }

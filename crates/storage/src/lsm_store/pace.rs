@@ -69,6 +69,15 @@ impl Pace {
         !self.is_stopped()
     }
 
+    /// Waits until `time`, or until there may be something to merge. Returns false once merges are to end.
+    pub(super) fn wait_until(&self, time: Instant) -> bool {
+        let pause = time.saturating_duration_since(Instant::now());
+        let waits = |state: &mut State| !state.is_due && !self.is_stopped();
+        let waited = self.changed.wait_timeout_while(self.state(), pause, waits);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_due = false;
+        !self.is_stopped()
+    }
+
     /// Rests for a while, or until merges are to end.
     pub(super) fn rest(&self, pause: Duration) {
         let state = self.state();

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::open;
+use super::{open, options};
 use crate::fixtures::{everything_of, key_at, put, record};
+use crate::lsm_store::compactor::Step;
+use crate::lsm_store::engine::Engine;
+use crate::lsm_store::garbage::Garbage;
 use crate::tests::memory_folder;
 use crate::{LsmStore, RangeQuery, Store};
 
@@ -87,6 +90,22 @@ fn values_that_are_left_over_in_every_file_are_written_again() {
         assert_eq!(store.load(&key).unwrap(), Some(record(round, 1, VALUE_BYTES)));
     }
     assert_eq!(store.record_count().unwrap(), 49 + 60);
+}
+
+#[test]
+fn values_wait_to_be_written_again_until_it_is_time_or_enough_has_died() {
+    let folder = memory_folder();
+    let path = folder.path().join("records.lsm");
+    drop(open(&path));
+    let engine = Engine::open(&path, &options()).unwrap();
+    let mut garbage = Garbage::resting(Duration::from_secs(3_600), 1_000);
+    let mut step = || garbage.step(&engine).unwrap();
+    assert!(matches!(step(), Step::Later(_)));
+    engine.dead_bytes.store(999, Ordering::Relaxed);
+    assert!(matches!(step(), Step::Later(_)));
+    engine.dead_bytes.store(1_000, Ordering::Relaxed);
+    assert!(matches!(step(), Step::Done));
+    assert!(matches!(step(), Step::Idle), "that was the end of it");
 }
 
 #[test]
