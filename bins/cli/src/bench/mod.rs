@@ -6,6 +6,7 @@
 mod arrivals;
 mod cost;
 mod ends;
+mod keys;
 mod record;
 mod report;
 mod workload;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::bench::arrivals::Arrivals;
 use crate::bench::cost::Cost;
 use crate::bench::ends::Ends;
+use crate::bench::keys::KeysArgs;
 use crate::bench::record::Record;
 use crate::bench::report::Report;
 use crate::bench::workload::{Mix, Worker, Workload};
@@ -42,6 +44,7 @@ Examples:
   jedlik bench --mix put --clients 64 --seconds 10
   jedlik bench --mix get --keys 100000 --preload --clients 256
   jedlik bench --mix 20% --preload --json
+  jedlik bench --mix get --keys 1000000 --preload --popularity zipf
   jedlik bench --mix put --rate 3000 --clients 256 --seconds 1h --every 1m")]
 pub(crate) struct BenchArgs {
     /// put, get, or the share of puts, such as 20%
@@ -66,15 +69,11 @@ pub(crate) struct BenchArgs {
     /// The size of a value
     #[arg(long, default_value_t = 1024, value_name = "BYTES")]
     value_bytes: u32,
-    /// How many keys the key space has
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
-    keys: u64,
     /// The bucket; the measurement is of its properties
     #[arg(long, default_value = "bench")]
     bucket: String,
-    /// Write the whole key space first
-    #[arg(long)]
-    preload: bool,
+    #[command(flatten)]
+    keys: KeysArgs,
     /// Make each request a get, followed by a put with its context
     #[arg(long)]
     read_modify_write: bool,
@@ -117,7 +116,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
         hopeless,
     });
     let mut ends = Ends { signals: Signals::new()?, hopeless: met };
-    if args.preload {
+    if args.keys.preload {
         let bar = progress::bar(Some(run.workload.keys()), "keys preloaded");
         let ended = tokio::select! {
             done = preload(&run, args.clients, &bar) => done.map(|()| None)?,

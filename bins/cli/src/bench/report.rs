@@ -59,6 +59,8 @@ impl Report<'_> {
         json!({
             "clients": self.args.clients,
             "value_bytes": self.args.value_bytes,
+            "keys": self.args.keys.count,
+            "popularity": self.args.keys.popularity.to_string(),
             "put_percent": (!self.args.read_modify_write).then_some(self.args.mix.put_percent),
             "seconds": self.took.as_secs_f64(),
             "warmup_seconds": self.args.warmup.as_secs_f64(),

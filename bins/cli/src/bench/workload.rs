@@ -1,4 +1,4 @@
-//! The workload of each client: the choice of the next request and its key.
+//! The workload of each client: the choice of the next request.
 //!
 //! Invariant: a fresh key is never put twice, not even by two runs.
 
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::bench::arrivals::Arrivals;
 use crate::bench::ends::is_hopeless;
+use crate::bench::keys::{KeySpace, Random};
 use crate::bench::record::Kind;
 use crate::bench::{BenchArgs, Run, contradiction, lock};
 
@@ -42,7 +43,7 @@ impl FromStr for Mix {
 pub(crate) struct Workload {
     mix: Mix,
     read_modify_write: bool,
-    keys: u64,
+    keys: KeySpace,
     value_bytes: usize,
     /// Random number of the run, which makes the keys of its puts fresh.
     run: u64,
@@ -61,7 +62,7 @@ impl Workload {
         Ok(Self {
             mix: args.mix,
             read_modify_write: args.read_modify_write,
-            keys: args.keys,
+            keys: KeySpace::new(&args.keys),
             value_bytes: args.value_bytes as usize,
             run: getrandom::u64()?,
             get: args.request.read(&args.read),
@@ -70,16 +71,12 @@ impl Workload {
     }
 
     pub(crate) fn keys(&self) -> u64 {
-        self.keys
+        self.keys.count()
     }
 
     fn fresh_key(&self, worker: u64, count: u64) -> String {
         format!("put-{:016x}-{worker:05}-{count:010}", self.run)
     }
-}
-
-fn space_key(index: u64) -> String {
-    format!("key-{index:010}")
 }
 
 /// One client of a run.
@@ -93,7 +90,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(run: Arc<Run>, index: u64) -> Self {
-        let random = Random(run.workload.run ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let random = Random::new(run.workload.run ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let stopped = run.stop.subscribe();
         Self { run, index, fresh: 0, random, stopped }
     }
@@ -132,22 +129,22 @@ impl Worker {
 
     /// Sends one request; `Ok(false)` is a get that found nothing.
     async fn step(&mut self) -> (Kind, Result<bool, ClientError>) {
-        let keys = self.run.workload.keys;
+        let keys = &self.run.workload.keys;
         if self.run.workload.read_modify_write {
-            let key = self.random.below(keys);
+            let key = keys.choose(&mut self.random);
             return (Kind::ReadModifyWrite, self.replace(key).await.map(|()| true));
         }
         if self.random.below(100) < u64::from(self.run.workload.mix.put_percent) {
             (Kind::Put, self.put_fresh().await.map(|()| true))
         } else {
-            let key = self.random.below(keys);
+            let key = keys.choose(&mut self.random);
             (Kind::Get, self.get(key).await)
         }
     }
 
     /// Gets a key, then puts a new value with its context.
     pub(crate) async fn replace(&mut self, key: u64) -> Result<(), ClientError> {
-        let (key, value) = (space_key(key), self.value());
+        let (key, value) = (KeySpace::name(key), self.value());
         let Run { bucket, workload, .. } = &*self.run;
         let context = bucket.get(&key).options(&workload.get).await?.context();
         bucket.put(&key, value).context(context).options(&workload.put).await.map(|_| ())
@@ -163,41 +160,18 @@ impl Worker {
 
     async fn get(&self, key: u64) -> Result<bool, ClientError> {
         let Run { bucket, workload, .. } = &*self.run;
-        Ok(!bucket.get(space_key(key)).options(&workload.get).await?.is_absent())
+        Ok(!bucket.get(KeySpace::name(key)).options(&workload.get).await?.is_absent())
     }
 
     /// Returns random bytes for a value, which don't compress.
     fn value(&mut self) -> Vec<u8> {
-        let length = self.run.workload.value_bytes;
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            bytes.extend_from_slice(&self.random.next().to_le_bytes());
-        }
-        bytes.truncate(length);
-        bytes
-    }
-}
-
-/// SplitMix64 generator: fast, and good enough to choose keys.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        self.random.bytes(self.run.workload.value_bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Mix, Random};
+    use super::Mix;
 
     #[test]
     fn a_mix_is_a_name_or_a_share() {
@@ -214,15 +188,5 @@ mod tests {
         for (text, percent) in cases {
             assert_eq!(text.parse::<Mix>().ok().map(|mix| mix.put_percent), percent, "{text}");
         }
-    }
-
-    #[test]
-    fn chosen_keys_cover_the_key_space_and_stay_in_it() {
-        let mut random = Random(7);
-        let mut seen = [0; 10];
-        for _ in 0..1000 {
-            seen[random.below(10) as usize] += 1;
-        }
-        assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
     }
 }
