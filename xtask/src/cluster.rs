@@ -17,8 +17,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use rustix::process::Signal;
 
-pub(crate) use self::home::Home;
-use self::home::{Engine, Node, State};
+pub(crate) use self::home::{Engine, Home};
+use self::home::{Node, State};
 use self::programs::Programs;
 use crate::certs;
 use crate::workspace::Workspace;
@@ -90,6 +90,22 @@ pub(crate) fn run(workspace: &Workspace, folder: &Path, action: &Action) -> anyh
         Action::Start { node } => cluster.start(*node),
         Action::Certs => cluster.certs(),
     }
+}
+
+/// Brings up a new cluster of three nodes in a folder that has none. Returns the folder of its programs.
+///
+/// # Errors
+/// A build fails, or a node can't be started.
+pub(crate) fn begin(
+    workspace: &Workspace,
+    folder: &Path,
+    engine: Engine,
+    binaries: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
+    let cluster = Cluster { workspace, home: Home::open(&workspace.root().join(folder))? };
+    let programs = cluster.programs(false, binaries)?;
+    cluster.up(Some(3), Some(engine), programs.clone())?;
+    Ok(programs)
 }
 
 struct Cluster<'a> {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: this program ends only processes that it started, identified by pid and start time together.
 
+mod bench;
 mod certs;
 mod chaos;
 mod ci;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::chaos::Chaos;
 use crate::cluster::Action;
 use crate::sim::Simulation;
@@ -73,6 +75,8 @@ enum Task {
     Chaos(Chaos),
     /// Give storage engines one random history and compare them: `--engines redb,lsm --minutes 1`; --help says more.
     Soak(Soak),
+    /// Measure clusters of its own in a matrix of engines, durabilities, sizes and clients, and compare results.
+    Bench(Box<Bench>),
     /// Count the instructions of each microbenchmark, or of those whose names match the filter: `instructions merkle`.
     Instructions {
         /// Part of the benchmarks' names.
@@ -108,6 +112,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Sim(simulation) => sim::run(&workspace, simulation),
         Task::Chaos(chaos) => chaos::run(&workspace, chaos),
         Task::Soak(soak) => soak::run(&workspace, soak),
+        Task::Bench(bench) => bench::run(&workspace, bench),
         Task::Instructions { filter } => instructions::run(&workspace, filter.as_deref()),
         Task::Tidy => tidy::run(&workspace),
         Task::Certs { dir } => cluster::run(&workspace, dir, &Action::Certs),
