@@ -7,6 +7,7 @@ mod report;
 
 use crate::chaos;
 use crate::licences;
+use crate::packages;
 use crate::sim;
 use crate::soak;
 use crate::step;
@@ -113,6 +114,7 @@ fn benchmarks(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<
 
 /// Builds everything that later checks run, all at once: what they share is built once.
 fn builds(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    packages::have_make()?;
     workspace.build_next(notes)?;
     step::noted(workspace.release_build().arg("--bins"), notes, is_error)
 }

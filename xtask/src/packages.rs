@@ -23,6 +23,14 @@ pub(crate) fn have_failing_calls() -> anyhow::Result<()> {
     have("strace", "no errors can be injected into nodes' system calls")
 }
 
+/// Makes sure that an allocator can be built for nodes.
+///
+/// # Errors
+/// The package is missing and could not be installed, and the environment has `CI`.
+pub(crate) fn have_make() -> anyhow::Result<()> {
+    have("make", "nodes can't be built with jemalloc")
+}
+
 /// Makes sure that tests have MariaDB's programs. Without them the tests of the engine on a server fail, and say so.
 ///
 /// # Errors

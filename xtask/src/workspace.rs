@@ -83,6 +83,7 @@ impl Workspace {
         let mut command = self.cargo(&["build", "--release", "--locked"]);
         command.args(["-p", "jedlik-node", "-p", "jedlik-admin", "-p", "jedlik-cli"]);
         command.args(["-p", "jedlik-sim", "-p", "jedlik-chaos", "-p", "jedlik-soak"]);
+        command.args(["--features", "jedlik-node/jemalloc"]);
         quick_to_link(&mut command);
         command
     }

@@ -11,6 +11,10 @@ use jedlik_server::config::Config;
 use jedlik_server::{EmptyDirectory, logging, process};
 use serde_json::json;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Exit code for a mistake in the configuration or the arguments.
 const EXIT_USAGE: u8 = 2;
 
