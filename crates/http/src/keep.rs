@@ -8,15 +8,15 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// Room that a node's answer takes, as an extension of the response that it became.
+/// Room that a node's answers take, as an extension of the response that it became.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    _room: Arc<jedlik_door::Held>,
+    _room: Arc<[jedlik_door::Held]>,
 }
 
 impl Held {
-    pub(crate) fn new(held: jedlik_door::Held) -> Self {
-        Self { _room: Arc::new(held) }
+    pub(crate) fn new(held: impl IntoIterator<Item = jedlik_door::Held>) -> Self {
+        Self { _room: held.into_iter().collect() }
     }
 }
 

@@ -58,7 +58,7 @@ impl Shown<'_> {
         };
         let shown = chosen.map_or(&answer.versions[..], std::slice::from_ref);
         add_of_all(response.headers_mut(), answer, shown);
-        response.extensions_mut().insert(keep::Held::new(held));
+        response.extensions_mut().insert(keep::Held::new([held]));
         Ok(response)
     }
 

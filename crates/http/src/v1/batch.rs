@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::access::Asked;
+use crate::keep;
 use crate::problem::{Problem, Shown};
 use crate::v1::document::{Stored, Versions};
 use crate::v1::json;
@@ -119,12 +120,17 @@ impl From<Problem> for Failed {
 /// Reads many keys in one request.
 pub(crate) async fn get(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = query::<Read>(&parts.uri)?.options()?;
+    let options = query::<Read>(&parts.uri)?.at_once()?;
     let Gets { keys } = entries(&shared, body).await?;
     check_count(keys.len())?;
     let requests = keys.iter().map(|entry| get_request(entry, &options));
+    let mut room = Vec::new();
+    let mut keep = |Answer { response, held }| {
+        room.push(held);
+        response
+    };
     let answers = ask(&shared, requests.collect()).await;
-    let results = answers.into_iter().map(|answer| match answer.map(|answer| answer.response) {
+    let results = answers.into_iter().map(|answer| match answer.map(&mut keep) {
         Ok(ClientResponse::Got(answer)) => {
             let versions = Versions::from(&answer);
             let status = if versions.is_absent() { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -133,13 +139,16 @@ pub(crate) async fn get(shared: Asked, request: Request<Body>) -> Result<Respons
         Ok(other) => GetResult::Failed(Problem::from(unexpected(other)).into()),
         Err(problem) => GetResult::Failed(problem.into()),
     });
-    Ok(json(StatusCode::OK, "application/json", &Results { results: results.collect() }))
+    let results = Results { results: results.collect() };
+    let mut response = json(StatusCode::OK, "application/json", &results);
+    response.extensions_mut().insert(keep::Held::new(room));
+    Ok(response)
 }
 
 /// Writes many keys, or deletes them.
 pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = query::<Write>(&parts.uri)?.options()?;
+    let options = query::<Write>(&parts.uri)?.unconditional()?;
     let Puts { entries } = entries(&shared, body).await?;
     check_count(entries.len())?;
     let requests = entries.into_iter().map(|entry| put_request(entry, &options));

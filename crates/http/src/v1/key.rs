@@ -36,10 +36,10 @@ const KEY: usize = 4;
 /// Reads a key. With `poll_ms` the answer waits until the key is no longer as in the context that the request carries,
 /// or for so long.
 pub(crate) async fn get(shared: Asked, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    let asked = query::<Read>(&uri)?;
-    let request = requests::get(key(&uri)?, &asked.options()?);
+    let (options, poll) = query::<Read>(&uri)?.polled()?;
+    let request = requests::get(key(&uri)?, &options);
     let seen = headers::context(&headers)?;
-    let until = asked.poll_ms.map(|ms| Instant::now() + Duration::from_millis(ms.into()));
+    let until = poll.map(|time| Instant::now() + time);
     let mut pause = POLL_PAUSE;
     loop {
         let Answer { response, held } = shared.node.ask(&shared.caller(), request.clone()).await;
@@ -72,10 +72,9 @@ fn unchanged(seen: Option<&jedlik_protocol::Blob>) -> Response {
 /// Writes the key that the path names.
 pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let asked = query::<Write>(&parts.uri)?;
-    let options = asked.options()?;
+    let (options, latest) = query::<Write>(&parts.uri)?.conditional()?;
     let (key, context) = (key(&parts.uri)?, headers::context(&parts.headers)?);
-    let conditions = Conditions::of(&parts.headers, asked.if_latest)?;
+    let conditions = Conditions::of(&parts.headers, latest)?;
     let attributes = headers::attributes(&parts.headers)?;
     let received = shared.bodies.receive(body, VALUE_LIMIT_MAX_BYTES as usize).await?;
     conditions.check(&shared, &key, context.as_ref(), &options).await?;
@@ -91,7 +90,7 @@ pub(crate) async fn delete(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let options = query::<Write>(&uri)?.options()?;
+    let options = query::<Write>(&uri)?.unconditional()?;
     let key = key(&uri)?;
     let context = match headers::context(&headers)? {
         Some(context) => Some(context),
@@ -160,7 +159,7 @@ fn found(answer: &GetAnswer, held: Held, wants_document: bool) -> Result<Respons
     if let Some(context) = &answer.context {
         add_context(&mut response, context);
     }
-    response.extensions_mut().insert(keep::Held::new(held));
+    response.extensions_mut().insert(keep::Held::new([held]));
     Ok(response)
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Invariant: an option that is not known, or has a value that it can't take, is an error that names it.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::http::Uri;
 use jedlik_door::requests::{ReadOptions, TIMEOUT_MS, WriteOptions};
 use jedlik_protocol::Quorum;
-use jedlik_protocol::limits::TIMEOUT_MAX_MS;
+use jedlik_protocol::limits::{N_MAX, TIMEOUT_MAX_MS};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
@@ -24,7 +27,7 @@ pub(crate) struct Read {
     #[serde(deserialize_with = "quorum")]
     pr: Quorum,
     #[serde(deserialize_with = "number")]
-    pub(crate) poll_ms: Option<u32>,
+    poll_ms: Option<u32>,
     #[serde(deserialize_with = "number")]
     timeout_ms: Option<u32>,
 }
@@ -44,23 +47,57 @@ pub(crate) struct Write {
     #[serde(deserialize_with = "number")]
     ttl_ms: Option<u64>,
     #[serde(deserialize_with = "flag")]
-    pub(crate) if_latest: bool,
+    if_latest: bool,
     #[serde(deserialize_with = "number")]
     timeout_ms: Option<u32>,
 }
 
 impl Read {
-    pub(crate) fn options(&self) -> Result<ReadOptions, Problem> {
-        let timeout_ms = timeout(self.timeout_ms)?;
-        Ok(ReadOptions { n: self.n, r: self.r, pr: self.pr, timeout_ms })
+    /// Returns the options of a get that nothing is to wait for.
+    ///
+    /// # Errors
+    /// An option is out of range, or asks to wait for a change.
+    pub(crate) fn at_once(&self) -> Result<ReadOptions, Problem> {
+        match self.polled()? {
+            (options, None) => Ok(options),
+            (_, Some(_)) => Err(Problem::invalid("poll_ms is for a get of one key")),
+        }
+    }
+
+    /// Returns the options of a get, and for how long it waits for a change.
+    ///
+    /// # Errors
+    /// An option is out of range.
+    pub(crate) fn polled(&self) -> Result<(ReadOptions, Option<Duration>), Problem> {
+        let Self { n, r, pr, .. } = *self;
+        let n = within("n", n, 1..=N_MAX)?;
+        let poll_ms = within("poll_ms", self.poll_ms, 0..=TIMEOUT_MAX_MS)?;
+        let options = ReadOptions { n, r, pr, timeout_ms: timeout(self.timeout_ms)? };
+        Ok((options, poll_ms.map(|ms| Duration::from_millis(ms.into()))))
     }
 }
 
 impl Write {
-    pub(crate) fn options(&self) -> Result<WriteOptions, Problem> {
-        let timeout_ms = timeout(self.timeout_ms)?;
+    /// Returns the options of a write that no condition is set for.
+    ///
+    /// # Errors
+    /// An option is out of range, or sets a condition.
+    pub(crate) fn unconditional(&self) -> Result<WriteOptions, Problem> {
+        match self.conditional()? {
+            (options, false) => Ok(options),
+            (_, true) => Err(Problem::invalid("if_latest is for a put of one key")),
+        }
+    }
+
+    /// Returns the options of a put, and whether its context has to be the latest.
+    ///
+    /// # Errors
+    /// An option is out of range.
+    pub(crate) fn conditional(&self) -> Result<(WriteOptions, bool), Problem> {
         let Self { n, w, pw, dw, ttl_ms, .. } = *self;
-        Ok(WriteOptions { n, w, pw, dw, ttl_ms, timeout_ms })
+        let (n, ttl_ms) = (within("n", n, 1..=N_MAX)?, within("ttl_ms", ttl_ms, 1..=u64::MAX)?);
+        let options = WriteOptions { n, w, pw, dw, ttl_ms, timeout_ms: timeout(self.timeout_ms)? };
+        Ok((options, self.if_latest))
     }
 }
 
@@ -69,13 +106,24 @@ impl Write {
 /// # Errors
 /// It is out of range.
 pub(crate) fn timeout(timeout_ms: Option<u32>) -> Result<u32, Problem> {
-    match timeout_ms {
-        None => Ok(TIMEOUT_MS),
-        Some(ms @ 1..=TIMEOUT_MAX_MS) => Ok(ms),
-        Some(_) => {
-            let message = format!("timeout_ms takes a number from 1 to {TIMEOUT_MAX_MS}");
-            Err(Problem::invalid(message))
+    Ok(within("timeout_ms", timeout_ms, 1..=TIMEOUT_MAX_MS)?.unwrap_or(TIMEOUT_MS))
+}
+
+/// Returns an option as it is.
+///
+/// # Errors
+/// It is set, and out of its range.
+pub(crate) fn within<N: PartialOrd + Display>(
+    name: &str,
+    number: Option<N>,
+    range: RangeInclusive<N>,
+) -> Result<Option<N>, Problem> {
+    match number {
+        Some(number) if !range.contains(&number) => {
+            let (least, most) = range.into_inner();
+            Err(Problem::invalid(format!("{name} takes a number from {least} to {most}")))
         }
+        number => Ok(number),
     }
 }
 
@@ -135,9 +183,9 @@ mod tests {
             timeout_ms: 70,
             ..ReadOptions::default()
         };
-        assert_eq!(read.options().unwrap(), expected);
+        assert_eq!(read.at_once().unwrap(), expected);
         let write = query::<Write>(&uri("/k")).unwrap();
-        assert_eq!(write.options().unwrap(), WriteOptions::default());
+        assert_eq!(write.unconditional().unwrap(), WriteOptions::default());
     }
 
     #[test]
@@ -147,10 +195,17 @@ mod tests {
             ("/k?r=many", "many"),
             ("/k?r=1&r=2", "r"),
             ("/k?n=300", "300"),
+            ("/k?n=17", "1 to 16"),
+            ("/k?poll_ms=1", "poll_ms"),
             ("/k?timeout_ms=0", "timeout_ms"),
         ] {
             let read = query::<Read>(&Uri::from_static(address));
-            let problem = read.and_then(|read| read.options()).unwrap_err();
+            let problem = read.and_then(|read| read.at_once()).unwrap_err();
+            assert!(problem.failure.message.contains(named), "{address}: {problem:?}");
+        }
+        for (address, named) in [("/k?ttl_ms=0", "ttl_ms"), ("/k?if_latest=true", "if_latest")] {
+            let write = query::<Write>(&Uri::from_static(address));
+            let problem = write.and_then(|write| write.unconditional()).unwrap_err();
             assert!(problem.failure.message.contains(named), "{address}: {problem:?}");
         }
     }
