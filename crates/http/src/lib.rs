@@ -20,7 +20,6 @@ mod problem;
 mod riak;
 mod routes;
 mod serve;
-mod streamed;
 mod ui;
 mod v1;
 

@@ -57,9 +57,10 @@ pub(crate) struct Pieces<S> {
 }
 
 impl<S: Source> Pieces<S> {
-    /// Makes the body that begins with `first`, and goes on with what `source` makes.
+    /// Makes the body that begins with `first`, if that has any bytes, and goes on with what `source` makes.
     pub(crate) fn new(first: Bytes, source: S) -> Self {
-        Self { ready: Some(first), making: Some(Box::pin(source.next())) }
+        let ready = Some(first).filter(|first| !first.is_empty());
+        Self { ready, making: Some(Box::pin(source.next())) }
     }
 }
 

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use jedlik_door::{Node, Phase};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::snapshot::Snapshot;
 use crate::access::Asked;
+use crate::pieces::{Pieces, Source};
 use crate::problem::Problem;
-use crate::streamed;
 
 /// Time between two questions to the cluster.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -91,42 +92,54 @@ pub(crate) async fn events(shared: Asked) -> Result<Response, Problem> {
     let mut latest = feed.latest.subscribe();
     latest.mark_unchanged();
     feed.run(Arc::clone(&shared.node));
-    let (parts, body) = streamed::body();
-    tokio::spawn(send(Arc::clone(&shared.node), page, latest, parts));
-    let mut response = Response::new(body);
+    let node = Arc::clone(&shared.node);
+    let news = News { node, latest, told: Arc::default(), _open: page };
+    let mut response = Response::new(Body::new(Pieces::new(Bytes::new(), news)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-async fn send(
+/// News that one page is being told.
+struct News {
     node: Arc<dyn Node>,
-    page: Page,
-    mut latest: watch::Receiver<Arc<Snapshot>>,
-    parts: mpsc::Sender<Bytes>,
-) {
-    let _open = page;
-    let mut told = Arc::new(Snapshot::default());
-    loop {
-        tokio::select! {
-            changed = latest.changed() => if changed.is_err() { return },
-            () = parts.closed() => return,
-            // A node that stops waits for no page.
-            () = sleep(INTERVAL) => match node.phase() {
-                Phase::Stopping => return,
-                Phase::Starting | Phase::Serving | Phase::Drained => continue,
-            },
+    latest: watch::Receiver<Arc<Snapshot>>,
+    /// News of which the page was told last.
+    told: Arc<Snapshot>,
+    _open: Page,
+}
+
+impl News {
+    /// Waits for news, and returns them as events; `None` once the node stops.
+    async fn events(&mut self) -> Option<String> {
+        loop {
+            tokio::select! {
+                changed = self.latest.changed() => {
+                    changed.ok()?;
+                    break;
+                }
+                // A node that stops waits for no page.
+                () = sleep(INTERVAL) => match self.node.phase() {
+                    Phase::Stopping => return None,
+                    Phase::Starting | Phase::Serving | Phase::Drained => {}
+                },
+            }
         }
-        let snapshot = Arc::clone(&latest.borrow_and_update());
+        let snapshot = Arc::clone(&self.latest.borrow_and_update());
         let mut text = String::new();
-        if snapshot.layouts != told.layouts {
+        if snapshot.layouts != self.told.layouts {
             text += &format!("event: layouts\ndata: {}\n\n", snapshot.layouts);
         }
         text += &format!("event: news\ndata: {}\n\n", snapshot.news);
-        told = snapshot;
-        if parts.send(text.into()).await.is_err() {
-            return;
-        }
+        self.told = snapshot;
+        Some(text)
+    }
+}
+
+impl Source for News {
+    async fn next(mut self) -> Option<(Result<Bytes, axum::Error>, Self)> {
+        let events = self.events().await?;
+        Some((Ok(events.into()), self))
     }
 }

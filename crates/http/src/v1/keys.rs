@@ -2,29 +2,31 @@
 //!
 //! Each line is an object. `key` is a key, with its `versions` if values were asked for; `mark` is a place from which
 //! another request goes on (`after`); `end` is the last line of a listing that is whole, with the number of its keys;
-//! `error` is the last line of one that failed.
+//! `error` is the last line of one that failed. A listing of which nothing could be read is an error instead.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use jedlik_door::Held;
 use jedlik_door::listing::{Listing, ListingOptions, Mark, Page};
 use jedlik_hashing::Position;
 use jedlik_protocol::client::{ScanItem, ScanMark};
+use jedlik_protocol::error::Failure;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::{Blob, Key, Quorum};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use crate::access::Asked;
 use crate::path::segment;
+use crate::pieces::{Pieces, Source};
 use crate::problem::{Problem, Shown};
-use crate::streamed;
 use crate::v1::document::Sibling;
 use crate::v1::key::BUCKET;
 use crate::v1::name::Name;
-use crate::v1::options::{flag, number, query, quorum, timeout};
+use crate::v1::options::{flag, number, query, quorum, timeout, within};
 
 /// Media type of the lines.
 const MEDIA_TYPE: &str = "application/x-ndjson";
@@ -78,47 +80,66 @@ pub(crate) async fn list(shared: Asked, uri: Uri) -> Result<Response, Problem> {
         values: options.values,
         r: options.r,
         timeout_ms: timeout(options.timeout_ms)?,
-        page_keys: options.page_keys.unwrap_or(SCAN_PAGE_RECORDS),
+        page_keys: within("page_keys", options.page_keys, 1..=SCAN_PAGE_RECORDS)?
+            .unwrap_or(SCAN_PAGE_RECORDS),
     };
     let (node, caller) = (shared.node.clone(), shared.caller());
     let listing = Listing::of_bucket(node, caller, bucket, mark, listing).await?;
-    let (lines, body) = streamed::body();
-    tokio::spawn(send(listing, options.values, lines));
-    let mut response = Response::new(body);
+    let (values, held) = (options.values, Held::default());
+    let mut lines = Lines { listing, values, keys: 0, over: false, held };
+    // What fails until then has a status of its own.
+    let first = lines.next_lines().await?.unwrap_or_default();
+    let mut response = Response::new(Body::new(Pieces::new(first, lines)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     Ok(response)
 }
 
-/// Sends the listing page by page, until its end, its failure, or until its reader goes.
-async fn send(mut listing: Listing, values: bool, lines: mpsc::Sender<Bytes>) {
-    let mut keys = 0;
-    loop {
-        let page = match listing.next().await {
-            Some(Ok(page)) => page,
-            Some(Err(failure)) => {
-                let problem = Problem::from(failure);
-                // Without a reader there is nobody to tell.
-                let _gone = lines.send(line(&Line::Error { error: problem.shown() }).into()).await;
-                return;
+/// Listing that is being sent.
+struct Lines {
+    listing: Listing,
+    values: bool,
+    /// Number of keys so far.
+    keys: u64,
+    over: bool,
+    /// Room of the page that the last lines were made of.
+    held: Held,
+}
+
+impl Lines {
+    /// Makes the lines of the next page that has any, or of the end; `None` after that.
+    async fn next_lines(&mut self) -> Result<Option<Bytes>, Failure> {
+        self.held = Held::default();
+        let mut text = Vec::new();
+        while text.is_empty() && !self.over {
+            let Some(page) = self.listing.next().await else {
+                self.over = true;
+                text = line(&Line::End { end: End { keys: self.keys } });
+                break;
+            };
+            let Page { items, next, held } = page?;
+            self.held = held;
+            self.keys += items.len() as u64;
+            for item in &items {
+                text.extend(line(&key_line(item, self.values)));
             }
-            None => {
-                let _gone = lines.send(line(&Line::End { end: End { keys } }).into()).await;
-                return;
+            if let Some(next) = next.filter(|_| !text.is_empty()) {
+                text.extend(line(&Line::Mark { mark: mark_text(&next) }));
+            }
+        }
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+}
+
+impl Source for Lines {
+    async fn next(mut self) -> Option<(Result<Bytes, axum::Error>, Self)> {
+        let lines = match self.next_lines().await {
+            Ok(lines) => lines?,
+            Err(failure) => {
+                self.over = true;
+                line(&Line::Error { error: Problem::from(failure).shown() }).into()
             }
         };
-        let Page { items, next, held } = page;
-        keys += items.len() as u64;
-        let mut text = Vec::new();
-        for item in &items {
-            text.extend(line(&key_line(item, values)));
-        }
-        if let Some(next) = next.as_ref().filter(|_| !text.is_empty()) {
-            text.extend(line(&Line::Mark { mark: mark_text(next) }));
-        }
-        if !text.is_empty() && lines.send(text.into()).await.is_err() {
-            return;
-        }
-        drop(held);
+        Some((Ok(lines), self))
     }
 }
 
