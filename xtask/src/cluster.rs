@@ -6,6 +6,7 @@ mod database;
 mod first_layout;
 mod home;
 mod launch;
+mod next;
 pub(crate) mod process;
 mod programs;
 
@@ -179,6 +180,7 @@ impl Cluster<'_> {
             if is_running(node)? {
                 continue;
             }
+            node.have_doors()?;
             launch::configure(&self.home, node, &all, state.engine)?;
             starting.push(launch::start(&binary, &self.home, node)?);
             self.home.save(state)?;
@@ -285,45 +287,11 @@ impl Cluster<'_> {
     }
 
     fn print_next(&self) -> anyhow::Result<()> {
-        let state = self.existing()?;
-        for node in &state.nodes {
-            println!(
-                "  {}  {}  log {}",
-                node.name,
-                node.address,
-                self.home.node_path(node, "log").display()
-            );
-        }
         let usual = self.workspace.root().join(USUAL_FOLDER).canonicalize();
         let is_usual = usual.is_ok_and(|usual| usual == self.home.folder());
-        println!("\nNext:\n{}", next_commands(&self.home, &state, is_usual));
+        print!("{}", next::shown(&self.home, &self.existing()?, is_usual));
         Ok(())
     }
-}
-
-/// Returns the commands to go on with, a line each. They name the folder unless it is the usual one, which all find.
-fn next_commands(home: &Home, state: &State, is_usual: bool) -> String {
-    let (profile, folder) = if is_usual {
-        (String::new(), String::new())
-    } else {
-        let profile = home.path("profile.toml");
-        let profile = format!("  export JEDLIK_PROFILE={}\n", profile.display());
-        (profile, format!(" --dir {}", home.folder().display()))
-    };
-    let door = state.nodes.first().map(|node| node.address);
-    let curl = door.map(|door| format!("curl http://{door}/v1/buckets/carts/keys/alice\n  "));
-    let curl = curl.unwrap_or_default();
-    format!(
-        "  export PATH={}:$PATH\n\
-         {profile}  \
-         jedlik put carts alice '{{\"tea\":1}}'\n  \
-         jedlik get carts alice\n  \
-         {curl}\
-         jedlik-admin --profile {} cluster status\n  \
-         cargo xtask cluster{folder} down",
-        state.binaries.display(),
-        home.path("admin.toml").display(),
-    )
 }
 
 fn is_running(node: &Node) -> anyhow::Result<bool> {
@@ -356,28 +324,4 @@ fn profile(nodes: &[Node], role: &str) -> String {
          key = \"{role}/tls/key.pem\"\n",
         seeds.join(", ")
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Engine, Home, State, next_commands};
-
-    #[test]
-    fn the_next_commands_find_a_cluster_in_another_folder_than_the_usual_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path()).unwrap();
-        let state = State::new(1, Engine::Redb, "/programs".into()).unwrap();
-        let usual = next_commands(&home, &state, true);
-        assert!(!usual.contains("JEDLIK_PROFILE") && !usual.contains("--dir"), "{usual}");
-        let other = next_commands(&home, &state, false);
-        let shown = folder.path().canonicalize().unwrap();
-        let shown = shown.display();
-        for words in [
-            format!("\n  export JEDLIK_PROFILE={shown}/profile.toml\n  jedlik put"),
-            format!("cargo xtask cluster --dir {shown} down"),
-            format!("curl http://{}/v1/buckets/carts/keys/alice\n", state.nodes[0].address),
-        ] {
-            assert!(other.contains(&words), "no {words:?} in {other}");
-        }
-    }
 }

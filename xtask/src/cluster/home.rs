@@ -53,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     /// Address at which the node listens, for its own protocol and for HTTP: one is UDP, the other TCP.
     pub(crate) address: SocketAddr,
+    /// Address of the door for Riak's Protocol Buffers clients; `None` before the first start with such a door.
+    pub(crate) riak_pb: Option<SocketAddr>,
     /// Process of the last start; `None` before the first.
     pub(crate) process: Option<Recorded>,
 }
@@ -64,7 +66,10 @@ impl State {
     /// Loopback has not enough free ports.
     pub(crate) fn new(nodes: u16, engine: Engine, binaries: PathBuf) -> anyhow::Result<Self> {
         let addresses = free_addresses(nodes)?;
-        let node = |(number, address)| Node { name: format!("n{number}"), address, process: None };
+        let node = |(number, address)| {
+            let name = format!("n{number}");
+            Node { name, address, riak_pb: None, process: None }
+        };
         Ok(Self { engine, binaries, nodes: (1..).zip(addresses).map(node).collect() })
     }
 
@@ -76,6 +81,19 @@ impl State {
         let count = self.nodes.len();
         let node = number.checked_sub(1).and_then(|index| self.nodes.get_mut(index));
         node.with_context(|| format!("there is no node {number}; they go from 1 to {count}"))
+    }
+}
+
+impl Node {
+    /// Gives the node the addresses of doors that it has not yet, and whose ports are free now.
+    ///
+    /// # Errors
+    /// Loopback has no free port.
+    pub(crate) fn have_doors(&mut self) -> anyhow::Result<()> {
+        if self.riak_pb.is_none() {
+            self.riak_pb = free_addresses(1)?.pop();
+        }
+        Ok(())
     }
 }
 

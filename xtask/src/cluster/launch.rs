@@ -115,6 +115,7 @@ fn config(node: &Node, all: &[Node], engine: Engine) -> String {
         Engine::Mysql => database::config(&node.name),
         Engine::Redb | Engine::Lsm | Engine::Memory => String::new(),
     };
+    let riak_pb = node.riak_pb.map(|door| format!("\n[riak_pb]\nlisten = \"{door}\"\n"));
     let seeds = all.iter().filter(|other| other.name != node.name);
     let seeds: Vec<String> = seeds.map(|seed| format!("{:?}", seed.address.to_string())).collect();
     format!(
@@ -131,12 +132,13 @@ fn config(node: &Node, all: &[Node], engine: Engine) -> String {
          \n\
          [http]\n\
          listen = \"{}\"\n\
-         {database}",
+         {}{database}",
         node.address,
         seeds.join(", "),
         node.name,
         engine.name(),
         node.address,
+        riak_pb.unwrap_or_default(),
     )
 }
 

@@ -27,7 +27,8 @@ fn cluster() -> (tempfile::TempDir, Home, State) {
 
 #[test]
 fn a_configuration_is_toml_with_the_others_as_seeds() {
-    let state = State::new(3, Engine::Redb, "programs".into()).unwrap();
+    let mut state = State::new(3, Engine::Redb, "programs".into()).unwrap();
+    state.nodes[0].have_doors().unwrap();
     let config: toml::Table = config(&state.nodes[0], &state.nodes, Engine::Redb).parse().unwrap();
     assert_eq!(config["listen"].as_str().unwrap(), state.nodes[0].address.to_string());
     let seeds: Vec<&str> =
@@ -35,6 +36,9 @@ fn a_configuration_is_toml_with_the_others_as_seeds() {
     let others: Vec<String> =
         state.nodes[1..].iter().map(|node| node.address.to_string()).collect();
     assert_eq!(seeds, others);
+    assert_eq!(config["http"]["listen"], config["listen"]);
+    let riak_pb = state.nodes[0].riak_pb.unwrap().to_string();
+    assert_eq!(config["riak_pb"]["listen"].as_str(), Some(riak_pb.as_str()));
     assert_eq!(config["tls"]["key"].as_str(), Some("tls/key.pem"));
 }
 
