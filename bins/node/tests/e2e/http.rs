@@ -235,7 +235,9 @@ fn the_cluster_is_described_by_any_node_and_a_dead_one_is_seen() {
         let stats = door.get(&format!("/v1/members/{id}/stats"), &[]).expect(200).json();
         assert!(stats["counters"]["uptime_s"].is_number(), "{stats}");
     }
-    door.get("/v1/members/n1/stats", &[]).expect(404);
+    for stranger in ["n1", "0123456789abcdef"] {
+        door.get(&format!("/v1/members/{stranger}/stats"), &[]).expect(404);
+    }
     door.get("/v1/members/self/hints", &[]).expect(200);
     door.put("/v1/buckets/b/keys/k", &[], b"v").expect(200);
     let explained = door.get("/v1/buckets/b/keys/k/explain", &[]).expect(200).json();

@@ -1,37 +1,21 @@
 //! Riak's own clients for Node.js and Python, unchanged, over a real cluster's doors for Protocol Buffers.
-//!
-//! The clients are installed from their registries into folders of their own. Where that fails the test is skipped, and
-//! says so.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jedlik_ports::free_address;
 
 use crate::cluster::Cluster;
-use crate::riak_http;
-use crate::tools::{leave_out, run};
+use crate::tools::run;
+use crate::{packages, riak_http};
 
 const FOR_NODE: &str = "basho-riak-client@2.4.0";
 /// Folder of the clients' scripts, below this package's.
 const SCRIPTS: &str = "tests/e2e/riak_pb";
 
 /// Returns a folder that has the client for Node.js; `None` if it can't be had here.
-fn client_for_node() -> Option<PathBuf> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("riak-node");
-    let ready = home.join("ready");
-    if !ready.exists() {
-        fs::create_dir_all(&home).unwrap();
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", FOR_NODE]);
-        if !riak_http::succeeds(npm.current_dir(&home)) {
-            leave_out("Riak's client could not be installed; that takes npm and a network");
-            return None;
-        }
-        fs::write(ready, FOR_NODE).unwrap();
-    }
-    Some(home)
+pub(crate) fn client_for_node() -> Option<PathBuf> {
+    packages::node("riak-node", FOR_NODE)
 }
 
 /// Starts a cluster whose nodes have the door, and returns the doors' ports.

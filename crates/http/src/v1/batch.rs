@@ -26,7 +26,7 @@ use crate::problem::{Problem, Shown};
 use crate::v1::document::{Stored, Versions};
 use crate::v1::json;
 use crate::v1::name::Name;
-use crate::v1::options::{Read, Write, query};
+use crate::v1::options::{Read, Write, query, ttl};
 
 /// Most entries of a batch.
 const ENTRIES_MAX: usize = 1_000;
@@ -183,7 +183,8 @@ fn get_request(entry: &KeyEntry, options: &ReadOptions) -> Result<ClientRequest,
 fn put_request(entry: PutEntry, options: &WriteOptions) -> Result<ClientRequest, Problem> {
     let key = key(&entry.bucket, &entry.key)?;
     let context = entry.context.as_deref().map(context).transpose()?;
-    let options = WriteOptions { ttl_ms: entry.ttl_ms.or(options.ttl_ms), ..options.clone() };
+    let ttl_ms = ttl(entry.ttl_ms)?.or(options.ttl_ms);
+    let options = WriteOptions { ttl_ms, ..options.clone() };
     let content = content(entry)?;
     Ok(requests::put(key, content, context, &options)?)
 }

@@ -11,6 +11,7 @@ use jedlik_protocol::admin::{
 };
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::error::ErrorCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -106,14 +107,30 @@ async fn of_member(
         return ask(shared, request).await;
     }
     let identity = (name.len() == IDENTITY_DIGITS).then(|| u64::from_str_radix(&name, 16).ok());
-    let Some(member) = identity.flatten().map(NodeId) else {
-        let message = format!("{name:?} is no member: use an identity from /v1/cluster, or self");
-        return Err(Problem::with_status(StatusCode::NOT_FOUND, message));
-    };
+    let Some(member) = identity.flatten().map(NodeId) else { return Err(no_member(&name)) };
     match shared.node.ask_member(&shared.caller(), member, request).await.response {
         ClientResponse::Admin(response) => Ok(response),
-        other => Err(unexpected(other).into()),
+        other => {
+            let failure = unexpected(other);
+            // Members that are down are asked again later, strangers are not.
+            if failure.code == ErrorCode::Unavailable && is_stranger(shared, member).await {
+                return Err(no_member(&name));
+            }
+            Err(failure.into())
+        }
     }
+}
+
+/// Whether the node knows that there is no such member.
+async fn is_stranger(shared: &Asked, identity: NodeId) -> bool {
+    let status = ask(shared, AdminRequest::Status).await;
+    let is_member = |member: &MemberStatus| member.record.node == identity;
+    matches!(status, Ok(AdminResponse::Status(status)) if !status.members.iter().any(is_member))
+}
+
+fn no_member(name: &str) -> Problem {
+    let message = format!("{name:?} is no member: use an identity from /v1/cluster, or self");
+    Problem::with_status(StatusCode::NOT_FOUND, message)
 }
 
 fn answer(document: &impl Serialize) -> Response {

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 
 /// Bytes as they stand in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub(crate) enum Name {
     /// Bytes that are UTF-8.
     Text(String),
@@ -62,5 +62,8 @@ mod tests {
         }
         let nonsense = serde_json::from_str::<Name>(r#"{"base64":"?"}"#).unwrap();
         assert!(nonsense.bytes().is_err());
+        for other in ["1", "[\"a\"]", r#"{"base64":"","text":""}"#] {
+            assert!(serde_json::from_str::<Name>(other).is_err(), "{other}");
+        }
     }
 }

@@ -16,6 +16,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
 
+/// Longest time after which a version expires: the largest number that every reader of JSON keeps as it is.
+const TTL_MAX_MS: u64 = (1 << 53) - 1;
+
 /// Options of a get, as they are named in a query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -95,7 +98,7 @@ impl Write {
     /// An option is out of range.
     pub(crate) fn conditional(&self) -> Result<(WriteOptions, bool), Problem> {
         let Self { n, w, pw, dw, ttl_ms, .. } = *self;
-        let (n, ttl_ms) = (within("n", n, 1..=N_MAX)?, within("ttl_ms", ttl_ms, 1..=u64::MAX)?);
+        let (n, ttl_ms) = (within("n", n, 1..=N_MAX)?, ttl(ttl_ms)?);
         let options = WriteOptions { n, w, pw, dw, ttl_ms, timeout_ms: timeout(self.timeout_ms)? };
         Ok((options, self.if_latest))
     }
@@ -107,6 +110,14 @@ impl Write {
 /// It is out of range.
 pub(crate) fn timeout(timeout_ms: Option<u32>) -> Result<u32, Problem> {
     Ok(within("timeout_ms", timeout_ms, 1..=TIMEOUT_MAX_MS)?.unwrap_or(TIMEOUT_MS))
+}
+
+/// Returns the time after which a version expires.
+///
+/// # Errors
+/// It is out of range.
+pub(crate) fn ttl(ttl_ms: Option<u64>) -> Result<Option<u64>, Problem> {
+    within("ttl_ms", ttl_ms, 1..=TTL_MAX_MS)
 }
 
 /// Returns an option as it is.
