@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
@@ -20,7 +21,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, MemberAddress, Topo
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Blob, ClusterId, Layout, LayoutId};
 
-use crate::{Answer, Answering, Caller, Node, Phase};
+use crate::{Answer, Answering, Caller, Kind, Node, Phase};
 use records::Records;
 
 /// Identity of the cluster that the fake node is in.
@@ -46,6 +47,8 @@ struct State {
     /// Number of requests that are still answered; `None` for all.
     answers: Option<usize>,
     asked: Vec<ClientRequest>,
+    /// Requests that its door for Riak's Protocol Buffers clients has answered.
+    riak_pb: Vec<(Kind, bool)>,
     /// Counters that the node reports.
     counters: Vec<(String, u64)>,
 }
@@ -71,6 +74,12 @@ impl FakeNode {
     #[must_use]
     pub fn asked(&self) -> Vec<ClientRequest> {
         self.state().asked.clone()
+    }
+
+    /// Returns the requests that its door for Riak's Protocol Buffers clients has answered, and whether they were refused.
+    #[must_use]
+    pub fn answered_riak_pb(&self) -> Vec<(Kind, bool)> {
+        self.state().riak_pb.clone()
     }
 
     /// Sets the counters that the node reports as its statistics.
@@ -100,6 +109,10 @@ impl Node for FakeNode {
     fn ask_member(&self, _: &Caller, _: NodeId, request: AdminRequest) -> Answering {
         let response = self.state().answer(ClientRequest::Admin(request));
         Box::pin(std::future::ready(response.into()))
+    }
+
+    fn count_riak_pb(&self, kind: Kind, refused: bool, _: Duration) {
+        self.state().riak_pb.push((kind, refused));
     }
 
     /// Knows the token `shop` with the secret `secret`, which has every right.

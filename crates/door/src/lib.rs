@@ -8,6 +8,7 @@
 //! Invariant: a request is answered exactly once, or withdrawn by dropping its future.
 
 mod caller;
+mod calls;
 mod connections;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
@@ -18,12 +19,14 @@ mod room;
 
 use std::future::{Future, ready};
 use std::pin::Pin;
+use std::time::Duration;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
 pub use caller::Caller;
+pub use calls::{Calls, Kind};
 pub use connections::{Connections, Place, UnderWay};
 pub use listing::unexpected;
 pub use measures::{Measures, RequestMeasures};
@@ -43,6 +46,10 @@ pub trait Node: Send + Sync + 'static {
 
     /// Tells how far the node is with serving.
     fn phase(&self) -> Phase;
+
+    /// Counts a request that the door for Riak's Protocol Buffers clients has answered after so long: carried out, or
+    /// refused with an error.
+    fn count_riak_pb(&self, _kind: Kind, _refused: bool, _took: Duration) {}
 
     /// Reads what the node measures for those who watch it; nothing of a shard that can't answer.
     fn measures(&self) -> Measuring {

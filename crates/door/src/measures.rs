@@ -9,6 +9,8 @@ use jedlik_histogram::{Numbers, SizesBytes, TimesUs};
 pub struct Measures {
     /// Requests of clients, one entry for each kind.
     pub requests: Vec<RequestMeasures>,
+    /// Requests that the door for Riak's Protocol Buffers clients has answered, one entry for each kind.
+    pub riak_pb: Vec<RequestMeasures>,
     /// Number of versions that each successful get has found.
     pub siblings: Numbers,
     /// Time that each sync of a journal took.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every code of a request is carried out or has a name by which it is refused.
 
+use jedlik_door::Kind;
+
 pub(crate) const ERROR: u8 = 0;
 pub(crate) const PING: u8 = 1;
 pub(crate) const PONG: u8 = 2;
@@ -55,6 +57,17 @@ pub(crate) fn is_known(code: u8) -> bool {
             | AUTHENTICATE
             | START_TLS
     )
+}
+
+/// Returns the kind of a request, as it is counted.
+pub(crate) fn kind(code: u8) -> Kind {
+    match code {
+        GET => Kind::Get,
+        PUT => Kind::Put,
+        DELETE => Kind::Delete,
+        LIST_BUCKETS | LIST_KEYS => Kind::List,
+        _ => Kind::Other,
+    }
 }
 
 /// Returns what a request asks for that Jedlik doesn't have; `None` if the code is of no request.

@@ -11,6 +11,7 @@ mod put;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use jedlik_door::requests::TIMEOUT_MS;
@@ -73,6 +74,7 @@ impl Session {
         message: Bytes,
         to: &mut Frames<S>,
     ) -> io::Result<()> {
+        let began = Instant::now();
         let carried_out = match code {
             code::LIST_KEYS => self.list_keys(message, to).await,
             code::LIST_BUCKETS => self.list_buckets(message, to).await,
@@ -81,13 +83,16 @@ impl Session {
                 Err(refusal) => Err(Ended::Refused(refusal)),
             },
         };
-        match carried_out {
-            Ok(()) => Ok(()),
+        let refused = match carried_out {
+            Ok(()) => false,
             Err(Ended::Refused(refusal)) => {
-                to.send(Reply::new(code::ERROR, &refusal.message())).await
+                to.send(Reply::new(code::ERROR, &refusal.message())).await?;
+                true
             }
-            Err(Ended::Gone(error)) => Err(error),
-        }
+            Err(Ended::Gone(error)) => return Err(error),
+        };
+        self.node.count_riak_pb(code::kind(code), refused, began.elapsed());
+        Ok(())
     }
 
     /// Carries out a request that has one answer.

@@ -9,8 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use jedlik_door::{Answer, Answering, Caller, Held, Measures, Measuring, Node, Phase, Room};
+use jedlik_door::{
+    Answer, Answering, Caller, Calls, Held, Kind, Measures, Measuring, Node, Phase, Room,
+};
 use jedlik_hashing::NodeId;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
 use jedlik_net::{Endpoint, Role};
@@ -88,11 +91,14 @@ pub(crate) struct NodeOfDoors {
     endpoint: Endpoint,
     room: Room,
     asked: AtomicU64,
+    /// Requests that the door for Riak's Protocol Buffers clients has answered.
+    riak_pb: Calls,
 }
 
 impl NodeOfDoors {
     pub(crate) fn new(router: Arc<Router>, endpoint: Endpoint) -> Self {
-        Self { router, endpoint, room: Room::new(CLIENTS_QUEUE_BYTES), asked: AtomicU64::new(0) }
+        let (room, asked) = (Room::new(CLIENTS_QUEUE_BYTES), AtomicU64::new(0));
+        Self { router, endpoint, room, asked, riak_pb: Calls::default() }
     }
 }
 
@@ -132,10 +138,16 @@ impl Node for NodeOfDoors {
         }
     }
 
+    fn count_riak_pb(&self, kind: Kind, refused: bool, took: Duration) {
+        self.riak_pb.answered(kind, refused, took);
+    }
+
     fn measures(&self) -> Measuring {
-        let reports = self.router.reports();
+        let (reports, riak_pb) = (self.router.reports(), self.riak_pb.read());
         let certificate_ends_s = self.endpoint.credentials().ends_s();
-        Box::pin(async move { Measures { certificate_ends_s, ..reports.measures().await } })
+        Box::pin(
+            async move { Measures { certificate_ends_s, riak_pb, ..reports.measures().await } },
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! Metrics of what the node measures for its doors alone.
 
-use jedlik_door::Measures;
+use jedlik_door::{Measures, RequestMeasures};
 
 use crate::metrics::metric::{Metric, counter, gauge, histogram};
 use crate::metrics::scrape::{Labels, Scrape};
@@ -13,6 +13,17 @@ pub(crate) const REQUESTS: Metric = counter(
 pub(crate) const TIMES: Metric = histogram(
     "jedlik_request_duration",
     "Time from a client's request at its shard to the answer, whatever that was.",
+)
+.seconds()
+.by(&["kind"]);
+pub(crate) const RIAK_PB_REQUESTS: Metric = counter(
+    "jedlik_riak_pb_requests",
+    "Requests of Riak's Protocol Buffers clients by kind and outcome: carried out, or refused with an error.",
+)
+.by(&["kind", "outcome"]);
+pub(crate) const RIAK_PB_TIMES: Metric = histogram(
+    "jedlik_riak_pb_request_duration",
+    "Time from the last byte of a request of Riak's Protocol Buffers clients to the end of its answer.",
 )
 .seconds()
 .by(&["kind"]);
@@ -35,18 +46,23 @@ pub(crate) const CERTIFICATE: Metric = gauge(
 
 /// Adds what the node has measured.
 pub(crate) fn add(scrape: &mut Scrape, measures: &Measures) {
-    for requests in &measures.requests {
-        for (outcome, count) in &requests.outcomes {
-            let labels = vec![("kind", requests.kind.into()), ("outcome", (*outcome).into())];
-            scrape.labelled(REQUESTS, labels, *count);
-        }
-        let labels = vec![("kind", requests.kind.into())];
-        scrape.histogram(TIMES, labels, &requests.times_us, 1e6);
-    }
+    by_kind(scrape, (REQUESTS, TIMES), &measures.requests);
+    by_kind(scrape, (RIAK_PB_REQUESTS, RIAK_PB_TIMES), &measures.riak_pb);
     scrape.histogram(SIBLINGS, Labels::new(), &measures.siblings, 1.0);
     scrape.histogram(SYNCS, Labels::new(), &measures.journal_syncs_us, 1e6);
     if let Some(ends_s) = measures.certificate_ends_s {
         scrape.whole(CERTIFICATE, ends_s);
     }
     scrape.histogram(COMMITS, Labels::new(), &measures.commits_bytes, 1.0);
+}
+
+fn by_kind(scrape: &mut Scrape, (counts, times): (Metric, Metric), requests: &[RequestMeasures]) {
+    for requests in requests {
+        for (outcome, count) in &requests.outcomes {
+            let labels = vec![("kind", requests.kind.into()), ("outcome", (*outcome).into())];
+            scrape.labelled(counts, labels, *count);
+        }
+        let labels = vec![("kind", requests.kind.into())];
+        scrape.histogram(times, labels, &requests.times_us, 1e6);
+    }
 }

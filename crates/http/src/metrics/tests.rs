@@ -57,8 +57,11 @@ impl Node for Fake {
     fn measures(&self) -> Measuring {
         let outcomes = vec![("ok", 3), ("timeout", 1)];
         let requests = RequestMeasures { kind: "get", outcomes, ..RequestMeasures::default() };
+        let outcomes = vec![("ok", 2)];
+        let riak_pb = RequestMeasures { kind: "put", outcomes, ..RequestMeasures::default() };
         let measures = Measures {
             requests: vec![requests],
+            riak_pb: vec![riak_pb],
             certificate_ends_s: Some(9),
             ..Measures::default()
         };
@@ -172,6 +175,7 @@ async fn a_node_tells_how_it_and_its_cluster_do() {
         "jedlik_clock_skew_seconds -0.25",
         "jedlik_requests_total{kind=\"get\",outcome=\"timeout\"} 1",
         "jedlik_http_requests_total{interface=\"v1\",kind=\"get\",status=\"2xx\"} 1",
+        "jedlik_riak_pb_requests_total{kind=\"put\",outcome=\"ok\"} 2",
     ] {
         assert!(text.lines().any(|one| one == line), "no {line} in {text}");
     }
@@ -188,7 +192,7 @@ async fn a_node_that_answers_nothing_is_still_scraped() {
 }
 
 /// Returns the metrics of each section of the page.
-fn sections() -> [(&'static str, Vec<Metric>); 5] {
+fn sections() -> [(&'static str, Vec<Metric>); 6] {
     let reports = reports::REPAIRS.iter().map(|row| row.metric);
     let transfers = reports::TRANSFER.iter().map(|row| row.metric);
     let pace = reports::PACE.iter().map(|row| row.metric);
@@ -214,6 +218,7 @@ fn sections() -> [(&'static str, Vec<Metric>); 5] {
     ];
     [
         ("Over HTTP", vec![served::REQUESTS, served::TIMES]),
+        ("Over Riak's Protocol Buffers", vec![requests::RIAK_PB_REQUESTS, requests::RIAK_PB_TIMES]),
         ("Requests, journals, the certificate", measured.to_vec()),
         ("The cluster as the node sees it", cluster),
         (

@@ -1,5 +1,6 @@
 //! Pings, the server's name, and requests for what is not there.
 
+use jedlik_door::Kind;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
 use super::{Client, Session, text};
@@ -65,4 +66,23 @@ fn what_jedlik_does_not_have_is_named() {
     }
     assert!(Session::limit(code::PUT).unwrap() > 16 << 20);
     assert!(Session::limit(code::GET).unwrap() < 1 << 20);
+}
+
+#[tokio::test]
+async fn every_answer_is_counted_by_kind_and_by_whether_it_is_an_error() {
+    let mut client = Client::new();
+    client.send(code::PING, Vec::new()).await;
+    client.send(code::LIST_BUCKETS, Vec::new()).await;
+    // An empty message has no bucket.
+    for code in [code::GET, code::PUT, code::DELETE] {
+        client.send(code, Vec::new()).await;
+    }
+    let expected = [
+        (Kind::Other, false),
+        (Kind::List, false),
+        (Kind::Get, true),
+        (Kind::Put, true),
+        (Kind::Delete, true),
+    ];
+    assert_eq!(client.node.answered_riak_pb(), expected);
 }
