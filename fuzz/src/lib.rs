@@ -10,6 +10,8 @@ mod format;
 mod journal;
 #[path = "../../crates/protocol/tests/decoders/bodies.rs"]
 mod protocol_bodies;
+#[path = "../../crates/riak-pb/tests/decoders/bodies.rs"]
+mod riak_pb_bodies;
 
 /// A frame from the network.
 pub fn frame(bytes: &[u8]) {
@@ -34,4 +36,9 @@ pub fn configuration(bytes: &[u8]) {
 /// A frame in a journal: its header, its key and its record.
 pub fn journal_frame(bytes: &[u8]) {
     journal::bodies::frame(bytes);
+}
+
+/// A connection of a Riak client.
+pub fn riak_pb(bytes: &[u8]) {
+    riak_pb_bodies::connection(bytes);
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_door::{Connections, Node, Room};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -93,6 +94,22 @@ impl Door {
             warn!("the door for Riak's clients closes with requests unanswered");
         }
     }
+}
+
+/// Serves one client of the node with this name, on a stream that is open already, until it ends.
+///
+/// # Errors
+/// The client has gone in the middle of something.
+pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    (name, node): (&str, Arc<dyn Node>),
+    limits: Limits,
+) -> io::Result<()> {
+    let Some(place) = Connections::new(1).enter() else { return Ok(()) };
+    let session = Session::new(node, name.into());
+    let connection = Connection::new(stream, session, Room::new(limits.requests_bytes), limits);
+    let (_stopping, stopped) = watch::channel(());
+    connection.serve(Arc::new(place), stopped).await
 }
 
 /// Returns the stream with a limit on the time that its client leaves an answer untaken.
