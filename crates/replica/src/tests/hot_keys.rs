@@ -107,7 +107,7 @@ fn each_put_of_a_round_has_its_own_time() {
 }
 
 #[test]
-fn siblings_never_pass_the_limit_whichever_nodes_are_asked_at_once() {
+fn siblings_of_a_key_that_all_owners_hold_never_pass_the_limit_whichever_are_asked_at_once() {
     let props = BucketProps { sibling_limit: 10, sibling_warning: 5, ..BucketProps::default() };
     let mut cluster = Cluster::new(3, &[("carts", props)]);
     let owners = owners(&cluster);
@@ -154,6 +154,31 @@ fn a_stand_in_leaves_room_for_what_the_first_owner_may_have_under_way() {
     }
     let failure = cluster.put(second, blind(KEY, "9")).expect_err("the limit is reached");
     assert_eq!((failure.code, failure.maybe_applied), (ErrorCode::TooManySiblings, false));
+}
+
+#[test]
+fn puts_that_leave_no_sibling_at_other_owners_pass_the_limit_by_one_for_each_of_them_at_most() {
+    let props = BucketProps { sibling_limit: 10, sibling_warning: 5, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("carts", props)]);
+    let owners = owners(&cluster);
+    let [first, second, third] = owners;
+    // The key is absent at each of them, so each coordinates a put; the first hears of the others' when it has counted.
+    cluster.mute.insert(first);
+    let puts = [blind_puts(third, 1), blind_puts(second, 1), blind_puts(first, 20)];
+    let replies = ask_all(&mut cluster, puts.concat());
+    cluster.deliver();
+    cluster.mute.remove(&first);
+    let (done, failures) = outcomes(&mut cluster, &replies);
+    assert_eq!((done, failures.len()), (10 + 2, 10));
+    let found = cluster.get(owners[2], KEY, 3).expect("a get");
+    assert_eq!(found.versions.len(), done);
+    for owner in owners {
+        let failure = cluster.put(owner, blind(KEY, "more")).expect_err("the limit is passed");
+        assert_eq!((failure.code, failure.maybe_applied), (ErrorCode::TooManySiblings, false));
+    }
+    let context = found.context.expect("a context");
+    cluster.put(owners[1], after(KEY, "all in one", &context)).expect("a put that reconciles");
+    assert_eq!(cluster.values(owners[0], KEY, 3), ["all in one"]);
 }
 
 #[test]
