@@ -20,8 +20,7 @@ pub(crate) fn give(program: &mut Command, file: &Path) {
             .env("LD_PRELOAD", library)
             .env("FAKETIME_TIMESTAMP_FILE", file)
             .env("FAKETIME_CACHE_DURATION", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("FAKETIME_DISABLE_SHM", "1");
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
 }
 
@@ -31,4 +30,32 @@ pub(crate) fn set(file: &Path, ahead_s: i32) -> anyhow::Result<()> {
     fs::write(&new, format!("{ahead_s:+}\n"))
         .and_then(|()| fs::rename(&new, file))
         .with_context(|| format!("can't set the clock in {}", file.display()))
+}
+
+/// Shared memory in which the library keeps a process's clock, and which it removes only where the process ends by itself.
+/// Dropping this removes it; a process that still runs has no need of its name.
+#[derive(Debug)]
+pub(crate) struct Shared([PathBuf; 2]);
+
+impl Shared {
+    /// Returns the shared memory of the process with this id, whether there is any or not.
+    pub(crate) fn of(pid: u32) -> Self {
+        let path = |name| Path::new("/dev/shm").join(format!("{name}_{pid}"));
+        Self([path("faketime_shm"), path("sem.faketime_sem")])
+    }
+
+    /// Whether all of it is there.
+    #[cfg(test)]
+    pub(crate) fn exists(&self) -> bool {
+        self.0.iter().all(|path| path.exists())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // There is none where the process has the machine's clock, or has ended by itself.
+            let _none = fs::remove_file(path);
+        }
+    }
 }

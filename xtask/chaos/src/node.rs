@@ -59,6 +59,8 @@ pub(crate) struct Node {
     /// Table of the configuration that names the node's database; `None` for an engine that needs none.
     mysql: Option<String>,
     child: Option<Child>,
+    /// Shared memory of the process's clock.
+    clock: Option<clock::Shared>,
     /// Task that copies the process's standard error into the log.
     reader: Option<JoinHandle<()>>,
     /// Length of the log when this start of the node began.
@@ -74,9 +76,20 @@ impl Node {
         (engine, mysql): (Engine, Option<String>),
     ) -> Self {
         let condition = NodeCondition::Well;
-        let (child, reader) = (None, None);
+        let (child, clock, reader) = (None, None, None);
         let log_from_bytes = 0;
-        Self { number, condition, address, folder, engine, mysql, child, reader, log_from_bytes }
+        Self {
+            number,
+            condition,
+            address,
+            folder,
+            engine,
+            mysql,
+            child,
+            clock,
+            reader,
+            log_from_bytes,
+        }
     }
 
     /// Returns the node's name in the cluster.
@@ -104,6 +117,7 @@ impl Node {
         let child = program.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("can't start {}", self.name()))?;
         self.reader = child.stderr.take().map(|said| tokio::spawn(keep(said, log)));
+        self.clock = child.id().map(clock::Shared::of);
         self.child = Some(child);
         Ok(())
     }
@@ -200,6 +214,7 @@ impl Node {
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill().await.with_context(|| format!("can't kill {}", self.name()))?;
+            self.clock = None;
         }
         Ok(())
     }

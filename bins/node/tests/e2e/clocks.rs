@@ -30,6 +30,14 @@ pub(crate) fn library() -> PathBuf {
     found.expect("libfaketime is missing: `sudo apt-get install faketime` brings it")
 }
 
+/// Removes what the library keeps in shared memory for a process that is over, unless the process has: it does only where
+/// it ends by itself.
+pub(crate) fn forget(pid: u32) {
+    for name in ["faketime_shm_", "sem.faketime_sem_"] {
+        let _none = fs::remove_file(format!("/dev/shm/{name}{pid}"));
+    }
+}
+
 fn keys(name: &str) -> Vec<Key> {
     (0..20).map(|n| Key::new("timed", format!("{name}-{n}").as_str()).unwrap()).collect()
 }

@@ -180,8 +180,7 @@ impl Node {
             node.env("LD_PRELOAD", clocks::library())
                 .env("FAKETIME_TIMESTAMP_FILE", self.folder.join("clock"))
                 .env("FAKETIME_CACHE_DURATION", "1")
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-                .env("FAKETIME_DISABLE_SHM", "1");
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         if let [starter, options @ ..] = &self.started_by[..] {
             let mut command = Command::new(starter);
@@ -213,13 +212,17 @@ impl Node {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
+            clocks::forget(child.id());
         }
     }
 
     /// Stops the node with SIGTERM and waits for its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.child.take().expect("a running node").wait().unwrap()
+        let mut child = self.child.take().expect("a running node");
+        let status = child.wait().unwrap();
+        clocks::forget(child.id());
+        status
     }
 
     /// Freezes the process with SIGSTOP: it is still there, and does nothing.

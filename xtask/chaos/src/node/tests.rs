@@ -1,10 +1,14 @@
 //! Processes in the place of nodes.
 
 use std::fs;
+use std::time::Duration;
 
 use jedlik_engines::Engine;
 
+use tokio::process::Child;
+
 use super::{Node, ready_address};
+use crate::clock;
 use crate::command::command;
 
 #[test]
@@ -26,6 +30,26 @@ async fn a_process_can_be_held_and_killed_and_its_end_is_seen() {
     assert!(!node.is_running());
     assert!(node.hold(true).is_err());
     node.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_process_with_its_own_clock_leaves_nothing_in_shared_memory() {
+    if clock::library().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mut node = Node::new(1, folder.path().into(), address, (Engine::Redb, None));
+    node.start(command("sh", &["-c", "exec sleep 600"]), &[]).unwrap();
+    let pid = node.child.as_ref().and_then(Child::id).unwrap();
+    let given = async {
+        while !node.clock.as_ref().is_some_and(clock::Shared::exists) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), given).await.expect("it has a clock");
+    node.kill().await.unwrap();
+    assert!(!clock::Shared::of(pid).exists());
 }
 
 #[tokio::test]
