@@ -12,15 +12,15 @@ use crate::RequestMeasures;
 /// Kind of a request, by what its client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Reading one key.
+    /// Reading of one key.
     Get,
-    /// Writing one key.
+    /// Writing of one key.
     Put,
-    /// Deleting one key.
+    /// Deletion of one key.
     Delete,
-    /// Listing keys or buckets.
+    /// Listing of keys or buckets.
     List,
-    /// Whatever else there is.
+    /// Any other kind of request.
     Other,
 }
 

@@ -42,7 +42,8 @@ fn refused(uri: &Uri, status: StatusCode, message: String) -> Response {
 
 async fn nothing_here(uri: Uri) -> Response {
     let message = format!(
-        "there is nothing at {}; Jedlik's interface begins at /v1, and Riak's at /buckets and /types",
+        "there is nothing at {}; /v1/openapi.json describes Jedlik's interface, Riak's begins at /buckets and /types, and \
+         /ui shows the cluster",
         uri.path()
     );
     refused(&uri, StatusCode::NOT_FOUND, message)
