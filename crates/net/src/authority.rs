@@ -222,17 +222,61 @@ impl Authority {
         let mut params = CertificateParams::new(names).map_err(make)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name.as_str());
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if *role == Role::Node {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
-        params.use_authority_key_identifier_extension = true;
-        set_validity(&mut params, now, *valid_days);
+        self.sign(params, now, *valid_days)
+    }
 
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        now: SystemTime,
+        days: u32,
+    ) -> Result<IssuedCertificate, AuthorityError> {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, now, days);
         let key = KeyPair::generate().map_err(make)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(make)?;
         Ok(IssuedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
+    /// Issues a certificate with a fresh key for a door, by names that its clients check: DNS names and IP addresses. It
+    /// opens no door itself, since it names no holder and is good for servers alone.
+    ///
+    /// # Errors
+    /// A name can't stand in a certificate, or there is none.
+    pub fn issue_for_door(
+        &self,
+        names: &[String],
+        valid_days: u32,
+    ) -> Result<IssuedCertificate, AuthorityError> {
+        self.issue_for_door_at(names, valid_days, SystemTime::now())
+    }
+
+    /// Issues a door's certificate, as if it were `now`.
+    pub(crate) fn issue_for_door_at(
+        &self,
+        names: &[String],
+        valid_days: u32,
+        now: SystemTime,
+    ) -> Result<IssuedCertificate, AuthorityError> {
+        let Some(first) = names.first() else {
+            return Err(AuthorityError::Make {
+                reason: "a door's certificate needs a name".into(),
+            });
+        };
+        if let Some(name) = names.iter().find(|name| Identity::from_dns_name(name).is_some()) {
+            let reason = format!("{name} is the name of a node, an admin or a client");
+            return Err(AuthorityError::Make { reason });
+        }
+        let mut params = CertificateParams::new(names).map_err(make)?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, first.as_str());
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params, now, valid_days)
     }
 
     /// Returns the cluster whose authority this is.

@@ -133,7 +133,7 @@ pub enum CredentialsError {
 }
 
 /// A PEM text and the path of its file.
-struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     pem: Vec<u8>,
 }
@@ -182,6 +182,11 @@ impl Credentials {
     #[must_use]
     pub fn ends_s(&self) -> Option<u64> {
         validity::ends_s(self.parts.chain.first()?)
+    }
+
+    /// Whether these are the same credentials, from the same reading of their files.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.parts, &other.parts)
     }
 
     /// Returns the only trust anchor for other sides' chains: the authority's certificate.
@@ -291,7 +296,7 @@ impl core::fmt::Debug for Credentials {
 }
 
 impl Source {
-    fn read(path: &Path) -> Result<Self, CredentialsError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, CredentialsError> {
         let pem = std::fs::read(path)
             .map_err(|source| CredentialsError::Read { path: path.into(), source })?;
         Ok(Self { path: path.into(), pem })
@@ -306,7 +311,7 @@ impl Source {
     }
 
     /// Returns all certificates in the text, at least one.
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
         let what = "certificate";
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&self.pem)
             .collect::<Result<_, _>>()
@@ -315,7 +320,7 @@ impl Source {
     }
 
     /// Returns the key in the text if it is that of the chain's first certificate.
-    fn key_for(
+    pub(crate) fn key_for(
         &self,
         certificate: &Self,
         chain: Vec<CertificateDer<'static>>,
