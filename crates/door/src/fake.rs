@@ -8,6 +8,7 @@
 mod records;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, MemberAddress, Topo
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Blob, ClusterId, Layout, LayoutId};
 
-use crate::{Answer, Answering, Caller, Kind, Node, Phase};
+use crate::{Answer, Answering, Caller, DoorName, Kind, Node, Phase, Reason, Token};
 use records::Records;
 
 /// Identity of the cluster that the fake node is in.
@@ -51,6 +52,12 @@ struct State {
     riak_pb: Vec<(Kind, bool)>,
     /// Counters that the node reports.
     counters: Vec<(String, u64)>,
+    /// Callers of the requests, the refused ones too.
+    callers: Vec<Caller>,
+    /// What doors have told of clients that they refused.
+    refused: Vec<(DoorName, Reason)>,
+    /// Whether the token that the node knew is in force no more.
+    revoked: bool,
 }
 
 impl FakeNode {
@@ -82,6 +89,23 @@ impl FakeNode {
         self.state().riak_pb.clone()
     }
 
+    /// Returns who asked, for every request so far.
+    #[must_use]
+    pub fn callers(&self) -> Vec<Caller> {
+        self.state().callers.clone()
+    }
+
+    /// Returns what doors have told of clients that they refused.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(DoorName, Reason)> {
+        self.state().refused.clone()
+    }
+
+    /// Takes the rights of the token back that the node knows.
+    pub fn revoke(&self) {
+        self.state().revoked = true;
+    }
+
     /// Sets the counters that the node reports as its statistics.
     pub fn report(&self, counters: &[(&str, u64)]) {
         self.state().counters =
@@ -95,8 +119,13 @@ impl FakeNode {
 }
 
 impl Node for FakeNode {
-    fn ask(&self, _: &Caller, request: ClientRequest) -> Answering {
+    fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering {
         let mut state = self.state();
+        state.callers.push(caller.clone());
+        if state.revoked && matches!(caller, Caller::Token(_)) {
+            let failure = Failure::new(ErrorCode::Forbidden, "the token was revoked");
+            return Box::pin(std::future::ready(ClientResponse::Failed(failure).into()));
+        }
         if state.answers == Some(0) {
             state.asked.push(request);
             return Box::pin(Stalled(Arc::clone(&self.withdrawn)));
@@ -116,8 +145,12 @@ impl Node for FakeNode {
     }
 
     /// Knows the token `shop` with the secret `secret`, which has every right.
-    fn knows(&self, name: &str, secret: &[u8]) -> bool {
-        name == "shop" && secret == b"secret"
+    fn knows(&self, token: &Token) -> bool {
+        *token == Token::new("shop", b"secret") && !self.state().revoked
+    }
+
+    fn refused(&self, door: DoorName, reason: Reason, _: SocketAddr) {
+        self.state().refused.push((door, reason));
     }
 
     fn phase(&self) -> Phase {

@@ -12,12 +12,15 @@ mod calls;
 mod connections;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod guard;
 pub mod listing;
 mod measures;
 pub mod requests;
 mod room;
+mod stream;
 
 use std::future::{Future, ready};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -25,12 +28,14 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
-pub use caller::Caller;
+pub use caller::{Caller, Token};
 pub use calls::{Calls, Kind};
 pub use connections::{Connections, Place, UnderWay};
+pub use guard::{Access, DoorName, Guard, Handshaking, Reason, Refused, Secured, Tls};
 pub use listing::unexpected;
-pub use measures::{Measures, RequestMeasures};
+pub use measures::{DoorMeasures, Measures, RequestMeasures};
 pub use room::{Held, Room};
+pub use stream::{Io, Stream};
 
 /// Node behind a door.
 pub trait Node: Send + Sync + 'static {
@@ -41,8 +46,8 @@ pub trait Node: Send + Sync + 'static {
     /// Asks a member of the cluster, this node or another one, what it reports of itself.
     fn ask_member(&self, caller: &Caller, member: NodeId, request: AdminRequest) -> Answering;
 
-    /// Whether a token with that name is known, has this secret, and is in force.
-    fn knows(&self, name: &str, secret: &[u8]) -> bool;
+    /// Whether a token is known, has the right secret, and is in force.
+    fn knows(&self, token: &Token) -> bool;
 
     /// Tells how far the node is with serving.
     fn phase(&self) -> Phase;
@@ -50,6 +55,9 @@ pub trait Node: Send + Sync + 'static {
     /// Counts a request that the door for Riak's Protocol Buffers clients has answered after so long: carried out, or
     /// refused with an error.
     fn count_riak_pb(&self, _kind: Kind, _refused: bool, _took: Duration) {}
+
+    /// Notes that a door has refused a client, or a request of it.
+    fn refused(&self, _door: DoorName, _reason: Reason, _from: SocketAddr) {}
 
     /// Reads what the node measures for those who watch it; nothing of a shard that can't answer.
     fn measures(&self) -> Measuring {

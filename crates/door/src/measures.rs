@@ -19,6 +19,19 @@ pub struct Measures {
     pub commits_bytes: SizesBytes,
     /// End of the node's certificate in seconds since the Unix epoch; `None` if it can't be read.
     pub certificate_ends_s: Option<u64>,
+    /// Measurements of the doors, one entry for each that is open.
+    pub doors: Vec<DoorMeasures>,
+}
+
+/// Measurements of a door.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DoorMeasures {
+    /// Name of the door, as metrics have it.
+    pub door: &'static str,
+    /// End of the door's certificate in seconds since the Unix epoch; `None` if it has none.
+    pub certificate_ends_s: Option<u64>,
+    /// Number of clients and requests that were refused, by the reason, as metrics name it.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// Measurements of the requests of one kind.

@@ -1,17 +1,17 @@
-//! Who comes in: everybody, or whoever shows a token.
+//! Who comes in: everybody, or whoever shows a token or a certificate.
 //!
 //! Invariant: a handler gets at the node only through [`Asked`], which has let its client in. What the client may do
 //! there is the node's to decide.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jedlik_door::{Caller, Node};
+use jedlik_door::{Access, Caller, DoorName, Node, Reason, Token};
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::ErrorCode;
@@ -19,13 +19,12 @@ use jedlik_protocol::error::ErrorCode;
 use crate::problem::Problem;
 use crate::routes::Shared;
 
-/// Clients that the door lets in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody, with every right: for a door on this machine, where all programs are trusted.
-    Open,
-    /// Clients that show a token, with its rights.
-    Tokens,
+/// Client at the other end of a connection, as a request's extension.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Client by the certificate that it has shown; `None` if it has shown none.
+    pub(crate) client: Option<Caller>,
+    pub(crate) address: SocketAddr,
 }
 
 /// Request of a client that was let in: what every handler may use, and who asks.
@@ -42,13 +41,21 @@ impl Asked {
 
     /// Refuses a client that may not read everything, before it is shown what the door has gathered for itself.
     pub(crate) async fn check_sees_all(&self) -> Result<(), Problem> {
-        let request = ClientRequest::Admin(AdminRequest::Status);
-        match self.node.ask(&self.caller, request).await.response {
-            ClientResponse::Failed(failure) if failure.code == ErrorCode::Forbidden => {
-                Err(failure.into())
-            }
-            _ => Ok(()),
+        check_sees_all(&*self.node, &self.caller).await
+    }
+}
+
+/// Refuses a client that may not read everything, or not any more.
+pub(crate) async fn check_sees_all(node: &dyn Node, caller: &Caller) -> Result<(), Problem> {
+    if *caller == Caller::Trusted {
+        return Ok(());
+    }
+    let request = ClientRequest::Admin(AdminRequest::Status);
+    match node.ask(caller, request).await.response {
+        ClientResponse::Failed(failure) if failure.code == ErrorCode::Forbidden => {
+            Err(failure.into())
         }
+        _ => Ok(()),
     }
 }
 
@@ -63,48 +70,59 @@ impl FromRequestParts<Shared> for Asked {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<Peer>();
+        let shown = peer.and_then(|peer| peer.client.clone());
         let caller = match shared.access {
-            Access::Open => Caller::Trusted,
-            Access::Tokens => caller(&parts.headers, &*shared.node)?,
+            Access::Open => Ok(shown.unwrap_or(Caller::Trusted)),
+            Access::Tokens => caller(&parts.headers, shown, &*shared.node),
         };
+        let caller = caller.map_err(|reason| {
+            if let Some(peer) = peer {
+                shared.node.refused(DoorName::Http, reason, peer.address);
+            }
+            unauthorized(reason)
+        })?;
         Ok(Self { shared: shared.clone(), caller })
     }
 }
 
-/// Returns the caller whose token a request shows.
-fn caller(headers: &HeaderMap, node: &dyn Node) -> Result<Caller, Problem> {
-    let Some((name, secret)) =
-        headers.get(header::AUTHORIZATION).and_then(|value| token(value.as_bytes()))
-    else {
-        return Err(unauthorized(
-            "it needs a token, as `Authorization: Bearer TOKEN`, or as name and password",
-        ));
-    };
-    match node.knows(&name, &secret) {
-        true => Ok(Caller::Token(Arc::from(name))),
-        // Whether the name, the secret or the time is wrong is nobody's business.
-        false => Err(unauthorized("the token is not in force here")),
+/// Returns the caller whose token a request shows; without one, the caller by the certificate.
+fn caller(
+    headers: &HeaderMap,
+    certificate: Option<Caller>,
+    node: &dyn Node,
+) -> Result<Caller, Reason> {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| token(value.as_bytes()));
+    match shown {
+        Some(token) if node.knows(&token) => Ok(Caller::Token(token)),
+        Some(_) => Err(Reason::Token),
+        None => certificate.ok_or(Reason::Nothing),
     }
 }
 
-/// Returns a token's name and secret: `Bearer NAME.SECRET`, or `Basic` with the base64 of `NAME:SECRET`.
-fn token(value: &[u8]) -> Option<(String, Vec<u8>)> {
+/// Returns a token: `Bearer NAME.SECRET`, or `Basic` with the base64 of `NAME:SECRET`.
+fn token(value: &[u8]) -> Option<Token> {
     let value = std::str::from_utf8(value).ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         let (name, secret) = rest.split_once('.')?;
-        return Some((name.to_owned(), secret.as_bytes().to_vec()));
+        return Some(Token::new(name, secret.as_bytes()));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
     let (name, secret) = pair.split_once(':')?;
-    Some((name.to_owned(), secret.as_bytes().to_vec()))
+    Some(Token::new(name, secret.as_bytes()))
 }
 
-fn unauthorized(why: &str) -> Problem {
+fn unauthorized(reason: Reason) -> Problem {
+    let why = match reason {
+        // Whether the name, the secret or the time is wrong is nobody's business.
+        Reason::Token => "the token is not in force here",
+        _ => "it needs a token, as `Authorization: Bearer TOKEN`, or as name and password",
+    };
     let message =
         format!("nothing was done: {why}; an admin makes one with `jedlik-admin token make`");
     Problem::with_status(StatusCode::UNAUTHORIZED, message)
@@ -112,16 +130,18 @@ fn unauthorized(why: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use jedlik_door::Token;
+
     use super::token;
 
     #[test]
     fn a_token_is_read_in_both_ways() {
-        let shop = Some(("shop".to_owned(), b"x.y-z".to_vec()));
+        let shop = Some(Token::new("shop", b"x.y-z"));
         for (header, expected) in [
             ("Bearer shop.x.y-z", shop.clone()),
             ("bearer  shop.x.y-z ", shop.clone()),
             ("Basic c2hvcDp4Lnktei", None),
-            ("Basic c2hvcDp4LnktejEy", Some(("shop".to_owned(), b"x.y-z12".to_vec()))),
+            ("Basic c2hvcDp4LnktejEy", Some(Token::new("shop", b"x.y-z12"))),
             ("Basic c2hvcDp4Lnkteg==", shop),
             ("Bearer shop", None),
             ("Digest shop.x", None),

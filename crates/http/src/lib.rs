@@ -23,7 +23,6 @@ mod serve;
 mod ui;
 mod v1;
 
-pub use access::Access;
 pub use limits::Limits;
 pub use metrics::knows_counter;
 pub use serve::{Door, Settings};

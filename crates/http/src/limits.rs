@@ -35,6 +35,8 @@ impl Default for Limits {
     }
 }
 
+/// Time that a client has for reading why it is not let in.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 /// Most headers of a request over HTTP/1.
 pub(crate) const HEADERS_MAX: usize = 100;
 /// Longest head of a request.

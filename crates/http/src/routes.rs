@@ -7,9 +7,8 @@ use axum::extract::FromRef;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use jedlik_door::Node;
+use jedlik_door::{Access, Node};
 
-use crate::access::Access;
 use crate::body::Bodies;
 use crate::metrics::Served;
 use crate::problem::Problem;
@@ -55,8 +54,8 @@ async fn not_this_way(method: Method, uri: Uri) -> Response {
 }
 
 /// Returns everything that the door serves.
-pub(crate) fn of(node: Arc<dyn Node>, settings: Settings, served: Arc<Served>) -> Router {
-    let Settings { limits, access } = settings;
+pub(crate) fn of(node: Arc<dyn Node>, settings: &Settings, served: Arc<Served>) -> Router {
+    let (limits, access) = (settings.limits, settings.guard.access());
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -1,7 +1,7 @@
-//! Server of the door: its own accept loop, and the limits on every connection.
+//! Server of the door: its own accept loop, TLS, and the limits on every connection.
 //!
 //! Invariant: a client that sends or reads slowly, or nothing, holds a connection for a limited time, and only while
-//! nobody else needs it.
+//! nobody else needs it. That goes for its handshake, too.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,21 +14,24 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use jedlik_door::{Connections, Node, Place};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use jedlik_door::{Connections, DoorName, Guard, Node, Place, Reason, Refused, Secured, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service as _;
 use tracing::{debug, warn};
 
-use crate::access::Access;
+use crate::access::Peer;
 use crate::keep::{Held, Keeping};
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, HEAD_BYTES, HEADERS_MAX, Limits, RESETS_MAX, SEND_BUFFER_BYTES,
-    STREAM_WINDOW_BYTES, STREAMS_MAX,
+    CONNECTION_WINDOW_BYTES, HEAD_BYTES, HEADERS_MAX, LINGER, Limits, RESETS_MAX,
+    SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::metrics::{Call, Served};
 use crate::routes;
@@ -36,27 +39,33 @@ use crate::routes;
 /// Pause after the system could not accept a connection, as when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Answer to a client that speaks HTTP in plaintext where the door has TLS.
+const PLAIN_ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 39\r\n\
+                            Connection: close\r\n\r\nThis port speaks TLS only: use https://";
+
 /// Settings of a door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// Limits on what clients may hold.
     pub limits: Limits,
-    /// Clients that are let in.
-    pub access: Access,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { limits: Limits::default(), access: Access::Open }
-    }
+    /// TLS, and the clients that are let in.
+    pub guard: Guard,
 }
 
 /// Door that listens for HTTP/1.1 and HTTP/2.
 pub struct Door {
     listener: TcpListener,
+    serving: Serving,
+}
+
+/// Parts of a door that all its connections share.
+struct Serving {
+    node: Arc<dyn Node>,
     routes: Router,
     served: Arc<Served>,
+    guard: Guard,
     limits: Limits,
+    builder: Builder<TokioExecutor>,
 }
 
 impl Door {
@@ -71,8 +80,9 @@ impl Door {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let served = Arc::<Served>::default();
-        let routes = routes::of(node, settings, Arc::clone(&served));
-        Ok(Self { listener, routes, served, limits: settings.limits })
+        let routes = routes::of(Arc::clone(&node), &settings, Arc::clone(&served));
+        let (Settings { limits, guard }, builder) = (settings.clone(), builder(settings.limits));
+        Ok(Self { listener, serving: Serving { node, routes, served, guard, limits, builder } })
     }
 
     /// Returns the address at which the door listens, with the port that the system chose.
@@ -85,15 +95,17 @@ impl Door {
 
     /// Serves until `stop` is done. Then it takes nothing new, and finishes what is under way within the limit for that.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let Self { listener, serving } = self;
+        let (limits, serving) = (serving.limits, Arc::new(serving));
         let (graceful, connections) =
-            (GracefulShutdown::new(), Connections::new(self.limits.connections));
-        let builder = builder(self.limits);
+            (GracefulShutdown::new(), Connections::new(limits.connections));
+        let (stopping, stopped) = watch::channel(());
         let mut stop = pin!(stop);
         loop {
-            let stream = tokio::select! {
+            let (stream, from) = tokio::select! {
                 () = &mut stop => break,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         warn!(%error, "a connection could not be accepted over HTTP");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -102,25 +114,101 @@ impl Door {
                 },
             };
             let Some(place) = connections.enter() else { continue };
-            let place = Arc::new(place);
-            let service =
-                service(self.routes.clone(), Arc::clone(&self.served), Arc::clone(&place));
-            let connection = builder.serve_connection(io(stream, self.limits), service);
-            let connection = graceful.watch(connection.into_owned());
-            let idle_limit = self.limits.idle;
+            let (place, serving) = (Arc::new(place), Arc::clone(&serving));
+            let (watcher, mut stopped) = (graceful.watcher(), stopped.clone());
             tokio::spawn(async move {
+                let served = async {
+                    let securing = serving.guard.secure(open(stream));
+                    let secured = tokio::select! {
+                        secured = securing => secured,
+                        // An error means that the door is gone, which is the same.
+                        _ = stopped.changed() => return,
+                    };
+                    match secured {
+                        Ok(secured) => serving.requests(secured, from, &place, watcher).await,
+                        Err(refused) => serving.refuse(refused, from).await,
+                    }
+                };
                 tokio::select! {
-                    ended = connection => if let Err(error) = ended {
-                        debug!(%error, "an HTTP connection has ended");
-                    },
-                    () = place.is_over(idle_limit) => {}
+                    () = served => {}
+                    () = place.is_over(limits.idle) => {}
                 }
             });
         }
-        drop(self.listener);
-        if tokio::time::timeout(self.limits.drain, graceful.shutdown()).await.is_err() {
+        drop((listener, stopping));
+        if timeout(limits.drain, graceful.shutdown()).await.is_err() {
             warn!("the HTTP door closes with requests unanswered");
         }
+    }
+}
+
+impl Serving {
+    /// Serves the requests of one connection until it ends.
+    async fn requests(
+        &self,
+        secured: Secured,
+        from: SocketAddr,
+        place: &Arc<Place>,
+        watcher: Watcher,
+    ) {
+        let Secured { stream, client } = secured;
+        let service = self.service(Peer { client, address: from }, Arc::clone(place));
+        let connection = self.builder.serve_connection(io(stream, self.limits), service);
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
+            debug!(%error, "an HTTP connection has ended");
+        }
+    }
+
+    /// Notes that a client was not let in, and tells it, if it speaks plain HTTP.
+    async fn refuse(&self, refused: Refused, from: SocketAddr) {
+        let Refused { reason, error, stream } = refused;
+        debug!(%error, %from, "a client was not let in over HTTP");
+        self.node.refused(DoorName::Http, reason, from);
+        let Some(mut stream) = stream else { return };
+        let telling = async {
+            stream.write_all(PLAIN_ANSWER.as_bytes()).await?;
+            stream.shutdown().await?;
+            // What is unread at the end of a connection takes back what was sent.
+            let mut rest = [0; 1024];
+            while stream.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // A client that does not read it has had its time.
+        let _gone = timeout(LINGER, telling).await;
+    }
+
+    /// Returns the service of one connection, which counts its requests, and marks it as at work from a request's head
+    /// to its answer's last byte.
+    fn service(
+        &self,
+        peer: Peer,
+        place: Arc<Place>,
+    ) -> impl hyper::service::Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
+    + use<> {
+        let (routes, served) = (self.routes.clone(), Arc::clone(&self.served));
+        let node = Arc::clone(&self.node);
+        service_fn(move |mut request: Request<Incoming>| {
+            let under_way = place.begin();
+            let call = Call::of(request.method(), request.uri().path());
+            let (mut routes, served, began) = (routes.clone(), Arc::clone(&served), Instant::now());
+            let (node, address) = (Arc::clone(&node), peer.address);
+            request.extensions_mut().insert(peer.clone());
+            async move {
+                let response = routes.call(request.map(Body::new)).await?;
+                served.answered(call, response.status(), began.elapsed());
+                if response.status() == StatusCode::FORBIDDEN {
+                    node.refused(DoorName::Http, Reason::Forbidden, address);
+                }
+                let (mut parts, body) = response.into_parts();
+                let held = parts.extensions.remove::<Held>();
+                Ok(Response::from_parts(parts, Body::new(Keeping::new(body, (under_way, held)))))
+            }
+        })
     }
 }
 
@@ -147,39 +235,20 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-type Io = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
-
-fn io(stream: TcpStream, limits: Limits) -> Io {
+/// Returns the stream of a client that has just come.
+fn open(stream: TcpStream) -> Stream {
     // An answer leaves at once; a socket that refuses the option is served all the same.
     let _slow = stream.set_nodelay(true);
+    stream.into()
+}
+
+type Io = TokioIo<Pin<Box<TimeoutStream<Stream>>>>;
+
+fn io(stream: Stream, limits: Limits) -> Io {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write));
     TokioIo::new(Box::pin(stream))
 }
 
-/// Returns the service of one connection, which counts its requests, and marks it as at work from a request's head to
-/// its answer's last byte.
-fn service(
-    routes: Router,
-    served: Arc<Served>,
-    place: Arc<Place>,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Send
-+ 'static {
-    service_fn(move |request: Request<Incoming>| {
-        let under_way = place.begin();
-        let call = Call::of(request.method(), request.uri().path());
-        let (mut routes, served, began) = (routes.clone(), Arc::clone(&served), Instant::now());
-        async move {
-            let response = routes.call(request.map(Body::new)).await?;
-            served.answered(call, response.status(), began.elapsed());
-            let (mut parts, body) = response.into_parts();
-            let held = parts.extensions.remove::<Held>();
-            Ok(Response::from_parts(parts, Body::new(Keeping::new(body, (under_way, held)))))
-        }
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -117,11 +117,11 @@ impl AccessEntry {
         if fits && ordered { Ok(()) } else { Err(InvalidAccess::Grants) }
     }
 
-    /// Whether this is the token's secret. It takes the same time whatever is wrong with it.
+    /// Whether this is the hash of the token's secret. It takes the same time whatever is wrong with it.
     #[must_use]
-    pub fn is_secret(&self, secret: &[u8]) -> bool {
+    pub fn has_secret(&self, secret_hash: &[u8; 32]) -> bool {
         let is_token = matches!(self.subject, Subject::Token(_));
-        bool::from(self.secret_hash.ct_eq(&hash_secret(secret))) && is_token
+        bool::from(self.secret_hash.ct_eq(secret_hash)) && is_token
     }
 
     /// Computes the digest of the entry, by which gossip summaries compare entries of one version.
@@ -178,9 +178,11 @@ mod tests {
     #[test]
     fn only_the_secret_itself_is_it() {
         let entry = AccessEntry { secret_hash: hash_secret(b"tea"), ..entry(&[]) };
-        assert!(entry.is_secret(b"tea") && !entry.is_secret(b"teas") && !entry.is_secret(b""));
+        for (secret, is) in [("tea", true), ("teas", false), ("", false)] {
+            assert_eq!(entry.has_secret(&hash_secret(secret.as_bytes())), is, "{secret}");
+        }
         let certificate = AccessEntry { subject: Subject::Certificate("shop".into()), ..entry };
-        assert!(!certificate.is_secret(b"tea"), "a certificate has no secret");
+        assert!(!certificate.has_secret(&hash_secret(b"tea")), "a certificate has no secret");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(crate) const SET_BUCKET_TYPE: u8 = 32;
 pub(crate) const GET_PREFERENCE_LIST: u8 = 33;
 pub(crate) const PREFERENCE_LIST: u8 = 34;
 pub(crate) const AUTHENTICATE: u8 = 253;
+pub(crate) const AUTHENTICATED: u8 = 254;
 pub(crate) const START_TLS: u8 = 255;
 
 /// Whether a message with this code is carried out.

@@ -1,29 +1,36 @@
 //! One connection: its requests one after the other, and the limits on each.
 //!
 //! Invariant: the connection ends only where its client has ended it, was idle or slow for too long, gives way to another,
-//! or has sent what can't be passed over. Every other fault is an answer.
+//! is not let in, or has sent what can't be passed over. Every other fault is an answer. No byte that came before a
+//! handshake is looked at after it.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jedlik_door::{Place, Room};
+use jedlik_door::{Guard, Place, Reason, Refused, Room, Secured, Stream};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::code;
 use crate::frame::{Frames, Head, Reply};
 use crate::limits::{LINGER, Limits, SKIP_LIMIT_BYTES};
 use crate::refusal::Refusal;
+use crate::serve::Settings;
 use crate::session::Session;
 
+/// Stream of a client, with a limit on the time that it leaves an answer untaken.
+pub(crate) type Timed = Pin<Box<TimeoutStream<Stream>>>;
+
 /// Connection of one client.
-pub(crate) struct Connection<S> {
-    frames: Frames<S>,
+pub(crate) struct Connection {
+    frames: Frames<Timed>,
     session: Session,
+    guard: Guard,
     room: Room,
     limits: Limits,
 }
@@ -36,9 +43,12 @@ enum After {
     End,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(crate) fn new(stream: S, session: Session, room: Room, limits: Limits) -> Self {
-        Self { frames: Frames::new(stream), session, room, limits }
+impl Connection {
+    pub(crate) fn new(stream: Stream, session: Session, settings: &Settings, room: Room) -> Self {
+        let Settings { limits, guard } = settings.clone();
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write));
+        Self { frames: Frames::new(Box::pin(stream)), session, guard, room, limits }
     }
 
     /// Serves until the connection has ended, or until `stop` says so and no request is under way.
@@ -59,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             let Some(head) = head else { return Ok(()) };
             let _under_way = place.begin();
-            match self.request(head).await? {
+            match self.request(head, &mut stop).await? {
                 After::On => {}
                 After::End => break,
             }
@@ -69,13 +79,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Receives a request, and answers it or refuses it.
-    async fn request(&mut self, head: Head) -> io::Result<After> {
+    async fn request(&mut self, head: Head, stop: &mut watch::Receiver<()>) -> io::Result<After> {
         let Head::Message { code, length } = head else {
             return self
                 .refuse(&Refusal::invalid("the frame is empty: it has no message code"))
                 .await;
         };
-        let refusal = match Session::limit(code) {
+        let refusal = match self.session.limit(code) {
             Ok(limit) if length <= limit => None,
             Ok(limit) => Some(too_long(length, limit)),
             Err(refusal) => Some(refusal),
@@ -97,6 +107,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let received = timeout(self.limits.message, self.frames.message(length, &mut held)).await;
         let Ok(received) = received else { return self.end_slow().await };
         match received? {
+            Some(_) if code == code::START_TLS && self.session.entry().wants_tls() => {
+                self.start_tls(stop).await
+            }
             Some(message) => self.answer(code, message).await,
             None => self.refuse(&no_room()).await,
         }
@@ -104,7 +117,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn answer(&mut self, code: u8, message: Bytes) -> io::Result<After> {
         self.session.answer(code, message, &mut self.frames).await?;
-        Ok(After::On)
+        Ok(if self.session.entry().is_over() { After::End } else { After::On })
+    }
+
+    /// Goes on over TLS. The client hears of it first, and has to wait for that.
+    async fn start_tls(&mut self, stop: &mut watch::Receiver<()>) -> io::Result<After> {
+        if self.frames.between().is_none() {
+            // Somebody may have put them between the client and this door, to have them taken for the client's.
+            self.session.note(Reason::Handshake);
+            self.refuse(&Refusal::invalid(
+                "bytes came after the request for TLS and before its answer; the connection ends",
+            ))
+            .await?;
+            return Ok(After::End);
+        }
+        self.frames.send(Reply::empty(code::START_TLS)).await?;
+        let Some(stream) = self.frames.between() else { return Ok(After::End) };
+        let stream = stream.as_mut().get_pin_mut().get_mut();
+        let secured = tokio::select! {
+            secured = self.guard.secure(stream.take()) => secured,
+            // A door that closes waits for no handshake.
+            _ = stop.changed() => return Ok(After::End),
+        };
+        match secured {
+            Ok(Secured { stream: secured, client }) => {
+                *stream = secured;
+                self.session.entry().is_secured(client);
+                Ok(After::On)
+            }
+            Err(Refused { reason, error, .. }) => {
+                self.session.note(reason);
+                Err(error)
+            }
+        }
     }
 
     async fn refuse(&mut self, refusal: &Refusal) -> io::Result<After> {

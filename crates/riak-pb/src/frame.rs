@@ -71,6 +71,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Self { stream, received: BytesMut::new() }
     }
 
+    /// Returns the stream for a change beneath the frames; `None` if bytes have arrived that belong to none yet.
+    pub(crate) fn between(&mut self) -> Option<&mut S> {
+        self.received.is_empty().then_some(&mut self.stream)
+    }
+
     /// Waits for the next frame's beginning; `None` if the client has ended the connection before it. What has arrived
     /// is kept where the wait is given up.
     pub(crate) async fn head(&mut self) -> io::Result<Option<Head>> {

@@ -21,4 +21,4 @@ mod session;
 mod settings;
 
 pub use limits::Limits;
-pub use serve::{Door, serve_stream};
+pub use serve::{Door, Settings, serve_stream};

@@ -44,6 +44,15 @@ pub(crate) struct ClientId {
     pub(crate) client_id: Bytes,
 }
 
+/// Name and secret of a token, as user and password (`RpbAuthReq`).
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Authenticate {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub(crate) user: Bytes,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub(crate) password: Bytes,
+}
+
 /// Name with a value (`RpbPair`).
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct Pair {

@@ -13,7 +13,10 @@ use crate::messages::ErrorAnswer;
 
 /// Text of an error's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal(String);
+pub(crate) struct Refusal {
+    text: String,
+    forbidden: bool,
+}
 
 /// Way in which a request ends without its answer.
 #[derive(Debug)]
@@ -32,18 +35,24 @@ impl Refusal {
 
     /// Returns a refusal that is one of Riak's own words, such as `modified`.
     pub(crate) fn word(word: &str) -> Self {
-        Self(word.to_owned())
+        Self { text: word.to_owned(), forbidden: false }
+    }
+
+    /// Whether the client has no right to what it asked for.
+    pub(crate) fn is_for_want_of_rights(&self) -> bool {
+        self.forbidden
     }
 
     pub(crate) fn message(&self) -> ErrorAnswer {
         // Riak's own code for any error.
-        ErrorAnswer { message: Bytes::copy_from_slice(self.0.as_bytes()), code: 0 }
+        ErrorAnswer { message: Bytes::copy_from_slice(self.text.as_bytes()), code: 0 }
     }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self(format!("{:?}: {failure}", failure.code))
+        let text = format!("{:?}: {failure}", failure.code);
+        Self { text, forbidden: failure.code == ErrorCode::Forbidden }
     }
 }
 

@@ -9,27 +9,34 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jedlik_door::{Connections, Node, Room};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use jedlik_door::{Connections, Guard, Node, Room, Stream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 use crate::connection::Connection;
 use crate::limits::Limits;
-use crate::session::Session;
+use crate::session::{Entry, Session};
 
 /// Pause after the system could not accept a connection, as when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Settings of a door.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// Limits on what clients may hold.
+    pub limits: Limits,
+    /// TLS, and the clients that are let in.
+    pub guard: Guard,
+}
 
 /// Door that listens for Riak's Protocol Buffers clients.
 pub struct Door {
     listener: TcpListener,
     node: Arc<dyn Node>,
     name: Arc<str>,
-    limits: Limits,
+    settings: Settings,
 }
 
 impl Door {
@@ -40,10 +47,10 @@ impl Door {
     pub async fn bind(
         address: SocketAddr,
         (name, node): (&str, Arc<dyn Node>),
-        limits: Limits,
+        settings: Settings,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, node, name: name.into(), limits })
+        Ok(Self { listener, node, name: name.into(), settings })
     }
 
     /// Returns the address at which the door listens, with the port that the system chose.
@@ -56,16 +63,17 @@ impl Door {
 
     /// Serves until `stop` is done. Then it takes nothing new, and finishes what is under way within the limit for that.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let limits = self.settings.limits;
         let (connections, room) =
-            (Connections::new(self.limits.connections), Room::new(self.limits.requests_bytes));
+            (Connections::new(limits.connections), Room::new(limits.requests_bytes));
         let (stopping, stopped) = watch::channel(());
         let (mut serving, mut stop) = (JoinSet::new(), pin!(stop));
         loop {
-            let stream = tokio::select! {
+            let (stream, from) = tokio::select! {
                 () = &mut stop => break,
                 Some(_ended) = serving.join_next() => continue,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         warn!(%error, "a connection of a Riak client could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -75,10 +83,12 @@ impl Door {
             };
             let Some(place) = connections.enter() else { continue };
             let place = Arc::new(place);
-            let session = Session::new(Arc::clone(&self.node), Arc::clone(&self.name));
-            let stream = Box::pin(timed(stream, self.limits));
-            let connection = Connection::new(stream, session, room.clone(), self.limits);
-            let (stopped, idle_limit) = (stopped.clone(), self.limits.idle);
+            let entry = Entry::new(&self.settings.guard, from);
+            let session = Session::new(Arc::clone(&self.node), Arc::clone(&self.name), entry);
+            // An answer leaves at once; a socket that refuses the option is served all the same.
+            let _slow = stream.set_nodelay(true);
+            let connection = Connection::new(stream.into(), session, &self.settings, room.clone());
+            let (stopped, idle_limit) = (stopped.clone(), limits.idle);
             serving.spawn(async move {
                 tokio::select! {
                     ended = connection.serve(Arc::clone(&place), stopped) => if let Err(error) = ended {
@@ -90,7 +100,7 @@ impl Door {
         }
         drop((self.listener, stopping));
         let all = async { while serving.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.limits.drain, all).await.is_err() {
+        if tokio::time::timeout(limits.drain, all).await.is_err() {
             warn!("the door for Riak's clients closes with requests unanswered");
         }
     }
@@ -100,25 +110,17 @@ impl Door {
 ///
 /// # Errors
 /// The client has gone in the middle of something.
-pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
+pub async fn serve_stream(
+    (stream, from): (Stream, SocketAddr),
     (name, node): (&str, Arc<dyn Node>),
-    limits: Limits,
+    settings: Settings,
 ) -> io::Result<()> {
     let Some(place) = Connections::new(1).enter() else { return Ok(()) };
-    let session = Session::new(node, name.into());
-    let connection = Connection::new(stream, session, Room::new(limits.requests_bytes), limits);
+    let session = Session::new(node, name.into(), Entry::new(&settings.guard, from));
+    let room = Room::new(settings.limits.requests_bytes);
+    let connection = Connection::new(stream, session, &settings, room);
     let (_stopping, stopped) = watch::channel(());
     connection.serve(Arc::new(place), stopped).await
-}
-
-/// Returns the stream with a limit on the time that its client leaves an answer untaken.
-fn timed(stream: TcpStream, limits: Limits) -> TimeoutStream<TcpStream> {
-    // An answer leaves at once; a socket that refuses the option is served all the same.
-    let _slow = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write));
-    stream
 }
 
 #[cfg(test)]

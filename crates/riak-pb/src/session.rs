@@ -4,6 +4,7 @@
 //! last of them.
 
 mod delete;
+mod entry;
 mod get;
 mod list;
 mod properties;
@@ -15,7 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jedlik_door::requests::TIMEOUT_MS;
-use jedlik_door::{Answer, Caller, Node, unexpected};
+use jedlik_door::{Answer, Caller, DoorName, Node, Reason, unexpected};
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::BucketProps;
@@ -29,31 +30,48 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::code;
 use crate::frame::{Frames, Reply};
 use crate::limits::{CLIENT_ID_LIMIT_BYTES, PUT_LIMIT_BYTES, REQUEST_LIMIT_BYTES};
-use crate::messages::{ClientId, GetPreferenceList, PreferenceList, Preferred, ServerInfo};
+use crate::messages::{
+    Authenticate, ClientId, GetPreferenceList, PreferenceList, Preferred, ServerInfo,
+};
 use crate::quorums::{Asked, Kind, Meant};
 use crate::refusal::{Ended, Refusal};
+
+pub(crate) use self::entry::Entry;
 
 /// Session of one connection.
 pub(crate) struct Session {
     node: Arc<dyn Node>,
     /// Name of the node, from its certificate.
     name: Arc<str>,
-    caller: Caller,
+    entry: Entry,
     /// Identifier that the client has given itself, which Jedlik has no use for.
     client_id: Bytes,
 }
 
 impl Session {
-    pub(crate) fn new(node: Arc<dyn Node>, name: Arc<str>) -> Self {
-        let caller = Caller::Trusted;
-        Self { node, name, caller, client_id: Bytes::new() }
+    pub(crate) fn new(node: Arc<dyn Node>, name: Arc<str>, entry: Entry) -> Self {
+        Self { node, name, entry, client_id: Bytes::new() }
+    }
+
+    /// Returns how far the client has come in.
+    pub(crate) fn entry(&mut self) -> &mut Entry {
+        &mut self.entry
+    }
+
+    /// Notes why the client, or a request of it, was refused.
+    pub(crate) fn note(&self, reason: Reason) {
+        self.node.refused(DoorName::RiakPb, reason, self.entry.from);
     }
 
     /// Returns the longest message that a request with this code may have.
     ///
     /// # Errors
-    /// No message with this code is carried out, whatever it says.
-    pub(crate) fn limit(code: u8) -> Result<usize, Refusal> {
+    /// No message with this code is carried out, whatever it says, or none of this client yet.
+    pub(crate) fn limit(&self, code: u8) -> Result<usize, Refusal> {
+        self.entry.check(code).map_err(|(reason, refusal)| {
+            self.note(reason);
+            refusal
+        })?;
         match code {
             code::PUT => Ok(PUT_LIMIT_BYTES),
             code if code::is_known(code) => Ok(REQUEST_LIMIT_BYTES),
@@ -86,6 +104,9 @@ impl Session {
         let refused = match carried_out {
             Ok(()) => false,
             Err(Ended::Refused(refusal)) => {
+                if refusal.is_for_want_of_rights() {
+                    self.note(Reason::Forbidden);
+                }
                 to.send(Reply::new(code::ERROR, &refusal.message())).await?;
                 true
             }
@@ -114,9 +135,8 @@ impl Session {
             code::GET_BUCKET_TYPE => Self::get_bucket_type(&decoded(message)?),
             code::SET_BUCKET_TYPE => Self::set_bucket_type(&decoded(message)?),
             code::GET_PREFERENCE_LIST => self.preference_list(decoded(message)?).await,
-            code::AUTHENTICATE | code::START_TLS => Err(Refusal::invalid(
-                "neither TLS nor authentication is configured here; connect without credentials",
-            )),
+            code::AUTHENTICATE => self.authenticate(&decoded(message)?),
+            code::START_TLS => Err(entry::no_tls()),
             code => Err(Refusal::invalid(format!("no request has the message code {code}"))),
         }
     }
@@ -162,8 +182,26 @@ impl Session {
         Ok(Reply::new(code::PREFERENCE_LIST, &list))
     }
 
+    fn authenticate(&mut self, request: &Authenticate) -> Result<Reply, Refusal> {
+        match self.entry.authenticate(request, &*self.node) {
+            Ok(()) => Ok(Reply::empty(code::AUTHENTICATED)),
+            Err((reason, refusal)) => {
+                self.note(reason);
+                Err(refusal)
+            }
+        }
+    }
+
     async fn ask(&self, request: ClientRequest) -> Answer {
-        self.node.ask(&self.caller, request).await
+        match self.caller() {
+            Ok(caller) => self.node.ask(caller, request).await,
+            Err(failure) => ClientResponse::Failed(failure).into(),
+        }
+    }
+
+    /// Returns who asks. A client that has not come in was refused before its request was received.
+    fn caller(&self) -> Result<&Caller, Failure> {
+        self.entry.caller().ok_or_else(entry::unknown)
     }
 
     async fn ask_admin(&self, request: AdminRequest) -> Result<AdminResponse, Failure> {

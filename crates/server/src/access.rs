@@ -3,6 +3,7 @@
 //! Invariant: every client's request passes here, whichever way it came, before anything is done for it. Nodes and admins
 //! may do everything; a client's certificate that has no rights of its own may use all data and change nothing else.
 
+use jedlik_door::Token;
 use jedlik_membership::View;
 use jedlik_protocol::access::{AccessEntry, Right, Subject};
 use jedlik_protocol::admin::AdminRequest;
@@ -17,8 +18,10 @@ use crate::questions::changes_state;
 pub(crate) enum Asker {
     /// Somebody who may do everything: an admin, a node, or whoever is on this machine where that suffices.
     Trusted,
-    /// A client whose rights are those of its token or certificate.
-    Limited(Subject),
+    /// A client with the rights of its certificate's name.
+    Certificate(String),
+    /// A client with the rights of its token.
+    Token(Token),
 }
 
 /// Right that a request needs, to a bucket or to all of them.
@@ -39,12 +42,17 @@ pub(crate) fn permit(
     asker: &Asker,
     request: &ClientRequest,
 ) -> Result<(), Failure> {
-    let Asker::Limited(subject) = asker else { return Ok(()) };
-    let entry = match (view.access(subject), subject) {
-        (Some(entry), _) => entry,
-        // As it always was: an admin has not limited this certificate.
-        (None, Subject::Certificate(_)) => return Ok(()),
-        (None, Subject::Token(_)) => return Err(forbidden("the token is not known here")),
+    let entry = match asker {
+        Asker::Trusted => return Ok(()),
+        Asker::Certificate(name) => match view.access(&Subject::Certificate(name.clone())) {
+            Some(entry) => entry,
+            // As it always was: an admin has not limited this certificate.
+            None => return Ok(()),
+        },
+        // A token that was made anew since the client came in has another secret.
+        Asker::Token(token) => {
+            entry_of(view, token).ok_or_else(|| forbidden("the token is not in force here"))?
+        }
     };
     if !entry.is_in_force(wall_ms) {
         return Err(forbidden("its rights were taken back, or their time is over"));
@@ -55,17 +63,15 @@ pub(crate) fn permit(
     }
 }
 
-/// Whether a token is known and has this secret, and is in force. The answer takes as long whatever is wrong.
-pub(crate) fn is_token(view: &View, wall_ms: u64, name: &str, secret: &[u8]) -> bool {
-    let entry = view.access(&Subject::Token(name.to_owned()));
-    match entry {
-        Some(entry) => entry.is_secret(secret) && entry.is_in_force(wall_ms),
-        None => {
-            // What an unknown name costs less would tell it from a known one.
-            let _unused = jedlik_protocol::access::hash_secret(secret);
-            false
-        }
-    }
+/// Whether a token is known and has the right secret, and is in force.
+pub(crate) fn is_token(view: &View, wall_ms: u64, token: &Token) -> bool {
+    entry_of(view, token).is_some_and(|entry| entry.is_in_force(wall_ms))
+}
+
+/// Returns the entry of a token that has the right secret.
+fn entry_of<'a>(view: &'a View, token: &Token) -> Option<&'a AccessEntry> {
+    let entry = view.access(&Subject::Token(token.name.to_string()));
+    entry.filter(|entry| entry.has_secret(&token.secret_hash))
 }
 
 fn has(entry: &AccessEntry, bucket: &[u8], right: Right) -> Result<(), Failure> {
@@ -111,6 +117,7 @@ fn forbidden(why: &str) -> Failure {
 mod tests {
     use std::collections::BTreeSet;
 
+    use jedlik_door::Token;
     use jedlik_hashing::{NodeId, PartitionCount};
     use jedlik_membership::View;
     use jedlik_protocol::access::{AccessEntry, Grant, Right, Subject, hash_secret};
@@ -154,7 +161,7 @@ mod tests {
     #[test]
     fn a_token_may_do_what_its_grants_say_and_nothing_else() {
         let view = view(vec![token("shop", &[("carts", Right::Read), ("own", Right::Admin)])]);
-        let shop = Asker::Limited(Subject::Token("shop".into()));
+        let shop = Asker::Token(Token::new("shop", b"secret"));
         let status = ClientRequest::Admin(AdminRequest::Status);
         for (request, may) in [
             (get("carts"), true),
@@ -173,18 +180,24 @@ mod tests {
 
     #[test]
     fn rights_end_with_their_time_and_with_a_revocation() {
-        let shop = Asker::Limited(Subject::Token("shop".into()));
+        let shop = Asker::Token(Token::new("shop", b"secret"));
         let held = view(vec![token("shop", &[("", Right::Write)])]);
         assert!(permit(&held, 999, &shop, &get("b")).is_ok());
         assert_eq!(permit(&held, 1_000, &shop, &get("b")).unwrap_err().code, ErrorCode::Forbidden);
         let revoked = AccessEntry { revoked: true, ..token("shop", &[("", Right::Write)]) };
         assert!(permit(&view(vec![revoked]), 0, &shop, &get("b")).is_err());
         assert!(permit(&view(Vec::new()), 0, &shop, &get("b")).is_err(), "it is not known");
+        let other = AccessEntry {
+            secret_hash: hash_secret(b"another"),
+            version: 2,
+            ..token("shop", &[("", Right::Write)])
+        };
+        assert!(permit(&view(vec![other]), 0, &shop, &get("b")).is_err(), "it was made anew");
     }
 
     #[test]
     fn a_certificate_is_limited_once_an_admin_has_limited_it() {
-        let shop = Asker::Limited(Subject::Certificate("shop".into()));
+        let shop = Asker::Certificate("shop".into());
         assert!(permit(&view(Vec::new()), 0, &shop, &get("b")).is_ok());
         let entry = AccessEntry {
             subject: Subject::Certificate("shop".into()),
@@ -198,11 +211,12 @@ mod tests {
     #[test]
     fn a_token_comes_in_with_its_secret_alone() {
         let view = view(vec![token("shop", &[])]);
-        assert!(is_token(&view, 0, "shop", b"secret"));
+        assert!(is_token(&view, 0, &Token::new("shop", b"secret")));
         for (at_ms, name, secret) in
             [(0, "shop", "wrong"), (0, "nobody", "secret"), (1_000, "shop", "secret")]
         {
-            assert!(!is_token(&view, at_ms, name, secret.as_bytes()), "{name} {secret}");
+            let token = Token::new(name, secret.as_bytes());
+            assert!(!is_token(&view, at_ms, &token), "{name} {secret}");
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Invariant: a door's request goes the way of any client's from the router on, and is withdrawn when its door no longer
 //! waits for the answer.
 
+mod tls;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,20 +14,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use jedlik_door::{
-    Answer, Answering, Caller, Calls, Held, Kind, Measures, Measuring, Node, Phase, Room,
+    Access, Answer, Answering, Caller, Calls, DoorMeasures, DoorName, Guard, Held, Kind, Measures,
+    Measuring, Node, Phase, Reason, Room, Token,
 };
 use jedlik_hashing::NodeId;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
-use jedlik_net::{Endpoint, Role};
-use jedlik_protocol::access::Subject;
+use jedlik_net::{DoorTls, Endpoint, Role};
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 use crate::access::Asker;
-use crate::config::{self, Place};
+use crate::config::{self, Door, Place};
 use crate::descriptors;
 use crate::error::NodeError;
 use crate::reply::{Origin, untaken};
@@ -51,7 +54,7 @@ impl DoorCall {
     /// Returns the role that lets the caller ask for whatever its rights allow: these are checked before.
     pub(crate) fn role(&self) -> Role {
         match &self.caller {
-            Caller::Reader => Role::Client,
+            Caller::Reader | Caller::Certificate(_) => Role::Client,
             Caller::Trusted | Caller::Token(_) => Role::Admin,
         }
     }
@@ -81,14 +84,17 @@ impl DoorCall {
 fn asker(caller: &Caller) -> Asker {
     match caller {
         Caller::Trusted | Caller::Reader => Asker::Trusted,
-        Caller::Token(name) => Asker::Limited(Subject::Token(name.to_string())),
+        Caller::Token(token) => Asker::Token(token.clone()),
+        Caller::Certificate(name) => Asker::Certificate(name.to_string()),
     }
 }
 
 /// Node behind all doors.
-pub(crate) struct NodeOfDoors {
+struct NodeOfDoors {
     router: Arc<Router>,
     endpoint: Endpoint,
+    /// Doors that there are, with their certificates.
+    doors: Vec<(DoorName, Option<Arc<DoorTls>>)>,
     room: Room,
     asked: AtomicU64,
     /// Requests that the door for Riak's Protocol Buffers clients has answered.
@@ -96,9 +102,14 @@ pub(crate) struct NodeOfDoors {
 }
 
 impl NodeOfDoors {
-    pub(crate) fn new(router: Arc<Router>, endpoint: Endpoint) -> Self {
-        let (room, asked) = (Room::new(CLIENTS_QUEUE_BYTES), AtomicU64::new(0));
-        Self { router, endpoint, room, asked, riak_pb: Calls::default() }
+    fn door_measures(&self) -> Vec<DoorMeasures> {
+        let refusals = self.router.refusals();
+        let of = |(door, tls): &(DoorName, Option<Arc<DoorTls>>)| DoorMeasures {
+            door: door.name(),
+            certificate_ends_s: tls.as_ref().and_then(|tls| tls.ends_s()),
+            refusals: refusals.of_door(*door),
+        };
+        self.doors.iter().map(of).collect()
     }
 }
 
@@ -125,8 +136,12 @@ impl Node for NodeOfDoors {
         Box::pin(async move { router.ask_member(member, request).await.into() })
     }
 
-    fn knows(&self, name: &str, secret: &[u8]) -> bool {
-        self.router.knows_token(name, secret)
+    fn knows(&self, token: &Token) -> bool {
+        self.router.knows_token(token)
+    }
+
+    fn refused(&self, door: DoorName, reason: Reason, from: SocketAddr) {
+        self.router.refusals().add_at_door(door, reason, from);
     }
 
     fn phase(&self) -> Phase {
@@ -144,18 +159,24 @@ impl Node for NodeOfDoors {
 
     fn measures(&self) -> Measuring {
         let (reports, riak_pb) = (self.router.reports(), self.riak_pb.read());
-        let certificate_ends_s = self.endpoint.credentials().ends_s();
-        Box::pin(
-            async move { Measures { certificate_ends_s, riak_pb, ..reports.measures().await } },
-        )
+        let (certificate_ends_s, doors) =
+            (self.endpoint.credentials().ends_s(), self.door_measures());
+        Box::pin(async move {
+            Measures { certificate_ends_s, doors, riak_pb, ..reports.measures().await }
+        })
     }
 }
+
+/// Protocols that the HTTP door offers within TLS.
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Doors of a node that are open.
 #[derive(Default)]
 pub(crate) struct Doors {
     http: Option<OpenDoor>,
     riak_pb: Option<OpenDoor>,
+    /// Task that keeps their certificates up to date; `None` if they have none.
+    certificates: Option<JoinHandle<()>>,
 }
 
 /// Door that serves until it is closed.
@@ -173,21 +194,46 @@ impl Doors {
         router: &Arc<Router>,
         endpoint: &Endpoint,
     ) -> Result<Self, NodeError> {
-        let node: Arc<dyn Node> = Arc::new(NodeOfDoors::new(Arc::clone(router), endpoint.clone()));
-        let doors = [&config.http, &config.riak_pb].into_iter().flatten().count() as u64;
-        let descriptors = descriptors::raise().checked_div(doors).unwrap_or_default();
+        let configured = [
+            (DoorName::Http, &config.http, HTTP_PROTOCOLS),
+            (DoorName::RiakPb, &config.riak_pb, &[]),
+        ];
+        let mut doors = Vec::new();
+        for (door, config, protocols) in configured {
+            let Some(config) = config else { continue };
+            warn_if_insecure(door, config);
+            doors.push((door, tls::load(config, protocols, endpoint).await?));
+        }
+        let descriptors = descriptors::raise().checked_div(doors.len() as u64).unwrap_or_default();
+        let tls =
+            |name| doors.iter().find(|(door, _)| *door == name).and_then(|(_, tls)| tls.as_ref());
+        let guard = |name, door: &Door| tls::guard(door.access, tls(name));
+        let node: Arc<dyn Node> = Arc::new(NodeOfDoors {
+            router: Arc::clone(router),
+            endpoint: endpoint.clone(),
+            doors: doors.clone(),
+            room: Room::new(CLIENTS_QUEUE_BYTES),
+            asked: AtomicU64::new(0),
+            riak_pb: Calls::default(),
+        });
         let http = match &config.http {
-            Some(place) => {
-                let access = config.http_access;
-                Some(open_http(place, access, Arc::clone(&node), descriptors).await?)
+            Some(door) => {
+                let guard = guard(DoorName::Http, door);
+                Some(open_http(&door.listen, guard, Arc::clone(&node), descriptors).await?)
             }
             None => None,
         };
         let riak_pb = match &config.riak_pb {
-            Some(place) => Some(open_riak_pb(place, (name, node), descriptors).await?),
+            Some(door) => {
+                let guard = guard(DoorName::RiakPb, door);
+                Some(open_riak_pb(&door.listen, guard, (name, node), descriptors).await?)
+            }
             None => None,
         };
-        Ok(Self { http, riak_pb })
+        let kept = doors.into_iter().filter_map(|(door, tls)| Some((door.name(), tls?)));
+        let kept: Vec<_> = kept.collect();
+        let certificates = (!kept.is_empty()).then(|| tls::keep(kept, endpoint.clone()));
+        Ok(Self { http, riak_pb, certificates })
     }
 
     /// Returns the address of the HTTP door, with the port that the system chose; `None` if there is none.
@@ -204,12 +250,29 @@ impl Doors {
     /// Closes the doors once what came by them is answered, or the time for that is over.
     pub(crate) async fn close(self) {
         tokio::join!(close(self.http), close(self.riak_pb));
+        if let Some(certificates) = self.certificates {
+            certificates.abort();
+        }
+    }
+}
+
+/// Says what an operator has allowed in as many words, at every start.
+fn warn_if_insecure(name: DoorName, door: &Door) {
+    if door.insecure {
+        warn!(
+            door = name.name(),
+            place = %door.listen,
+            tls = door.tls.is_some(),
+            asks_for_tokens = door.access == Access::Tokens,
+            "other machines reach this door without what protects it, since insecure_beyond_loopback is true: whoever \
+             can reach it may read secrets or do everything"
+        );
     }
 }
 
 async fn open_http(
     place: &Place,
-    access: jedlik_http::Access,
+    guard: Guard,
     node: Arc<dyn Node>,
     descriptors: u64,
 ) -> Result<OpenDoor, NodeError> {
@@ -217,7 +280,7 @@ async fn open_http(
     let usual = jedlik_http::Limits::default();
     let connections = descriptors::connections(usual.connections, descriptors);
     let limits = jedlik_http::Limits { connections, ..usual };
-    let settings = jedlik_http::Settings { limits, access };
+    let settings = jedlik_http::Settings { limits, guard };
     let address = address(OPTION, place).await?;
     let door = jedlik_http::Door::bind(address, node, settings).await;
     let door = door.map_err(unusable(OPTION, place))?;
@@ -227,6 +290,7 @@ async fn open_http(
 
 async fn open_riak_pb(
     place: &Place,
+    guard: Guard,
     named: (&str, Arc<dyn Node>),
     descriptors: u64,
 ) -> Result<OpenDoor, NodeError> {
@@ -234,8 +298,9 @@ async fn open_riak_pb(
     let usual = jedlik_riak_pb::Limits::default();
     let connections = descriptors::connections(usual.connections, descriptors);
     let limits = jedlik_riak_pb::Limits { connections, ..usual };
+    let settings = jedlik_riak_pb::Settings { limits, guard };
     let address = address(OPTION, place).await?;
-    let door = jedlik_riak_pb::Door::bind(address, named, limits).await;
+    let door = jedlik_riak_pb::Door::bind(address, named, settings).await;
     let door = door.map_err(unusable(OPTION, place))?;
     let address = door.address().map_err(unusable(OPTION, place))?;
     Ok(OpenDoor::new(address, |closed| door.serve(closed)))

@@ -1,4 +1,5 @@
-//! Log of connections that this node's endpoint has refused, and of those that it has closed for a fault.
+//! Log of connections that this node's endpoint has refused, of those that it has closed for a fault, and of clients
+//! that its doors have refused.
 //!
 //! Invariant: a peer that gives cause again and again gets one line when it begins, one a minute, and one at the end.
 
@@ -6,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use jedlik_door::{DoorName, Reason};
 use jedlik_trouble::{Report, Troubles};
 use tracing::{info, warn};
 
@@ -19,16 +21,20 @@ pub(crate) struct Refusals {
     clock: Clock,
     refused: Mutex<Troubles<Against>>,
     closed: Mutex<Troubles<Against>>,
+    at_doors: Mutex<Troubles<Against>>,
     refused_count: AtomicU64,
     closed_count: AtomicU64,
+    /// Number of refusals by door and reason.
+    door_counts: [[AtomicU64; Reason::ALL.len()]; DoorName::ALL.len()],
 }
 
 impl Refusals {
     /// Returns a log without refusals.
     pub(crate) fn new(clock: Clock) -> Self {
-        let (refused, closed) = (Mutex::default(), Mutex::default());
+        let [refused, closed, at_doors] = [(); 3].map(|()| Mutex::default());
         let [refused_count, closed_count] = [const { AtomicU64::new(0) }; 2];
-        Self { clock, refused, closed, refused_count, closed_count }
+        let door_counts = Default::default();
+        Self { clock, refused, closed, at_doors, refused_count, closed_count, door_counts }
     }
 
     /// Returns the number of connections that were refused, and of those that were closed for a fault.
@@ -56,6 +62,23 @@ impl Refusals {
         }
     }
 
+    /// Notes that a door has refused a client, or a request of it.
+    pub(crate) fn add_at_door(&self, door: DoorName, reason: Reason, from: SocketAddr) {
+        self.door_counts[door as usize][reason as usize].fetch_add(1, Ordering::Relaxed);
+        let key = (from.ip().to_canonical(), format!("{}: {}", door.name(), told(reason)));
+        let report = self.with(&self.at_doors, |troubles, now_us| troubles.happened(now_us, &key));
+        if let Some((from, report)) = report {
+            log_at_door(from, report);
+        }
+    }
+
+    /// Returns how often a door has refused something, by the reason, as metrics name it.
+    pub(crate) fn of_door(&self, door: DoorName) -> Vec<(&'static str, u64)> {
+        let counts = self.door_counts[door as usize].iter();
+        let counts = counts.map(|count| count.load(Ordering::Relaxed));
+        Reason::ALL.iter().map(|reason| reason.name()).zip(counts).collect()
+    }
+
     /// Logs which refusals have ended; to be called now and then.
     pub(crate) fn look(&self) {
         for (from, report) in self.with(&self.refused, Troubles::quiet) {
@@ -63,6 +86,9 @@ impl Refusals {
         }
         for (with, report) in self.with(&self.closed, Troubles::quiet) {
             log_closed(with, report);
+        }
+        for (from, report) in self.with(&self.at_doors, Troubles::quiet) {
+            log_at_door(from, report);
         }
     }
 
@@ -96,6 +122,31 @@ fn log_refused(from: Option<Against>, report: Report) {
     }
 }
 
+/// Returns a door's reason in words.
+fn told(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Handshake => "the TLS handshake failed",
+        Reason::Plain => "the client did not speak TLS",
+        Reason::Nothing => "neither a token nor a certificate was shown",
+        Reason::Token => "a token was shown that is not in force",
+        Reason::Forbidden => "the client has no right to what it asked for",
+    }
+}
+
+fn log_at_door(from: Option<Against>, report: Report) {
+    let (address, why) = shown(from);
+    match report {
+        Report::Began => warn!(%address, why, "a door refused a client"),
+        Report::Continues { times } => {
+            warn!(%address, why, times, "a door still refuses a client again and again");
+        }
+        Report::Over { times: 1, .. } => {}
+        Report::Over { times, lasted_s } => {
+            info!(%address, why, times, lasted_s, "a door has refused no client for a minute");
+        }
+    }
+}
+
 fn log_closed(with: Option<Against>, report: Report) {
     let (address, why) = shown(with);
     match report {
@@ -112,6 +163,8 @@ fn log_closed(with: Option<Against>, report: Report) {
 
 #[cfg(test)]
 mod tests {
+    use jedlik_door::{DoorName, Reason};
+
     use super::Refusals;
     use crate::clock::Clock;
     use crate::lines::lines_of;
@@ -132,5 +185,23 @@ mod tests {
         assert!(lines[0].contains("a connection was closed address=127.0.0.1"), "{lines:#?}");
         assert!(lines[0].contains("client alice: a stream ended"), "{lines:#?}");
         assert!(lines[1].contains("a connection was refused"), "{lines:#?}");
+    }
+
+    #[test]
+    fn what_a_door_refuses_is_counted_each_time_and_logged_once() {
+        let refusals = Refusals::new(Clock::start());
+        let lines = lines_of(|| {
+            for port in 1000..1100 {
+                let from = ([127, 0, 0, 1], port).into();
+                refusals.add_at_door(DoorName::RiakPb, Reason::Token, from);
+            }
+            refusals.add_at_door(DoorName::Http, Reason::Token, ([127, 0, 0, 1], 1).into());
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[0].contains("a door refused a client address=127.0.0.1"), "{lines:#?}");
+        assert!(lines[0].contains("riak_pb: a token was shown"), "{lines:#?}");
+        assert!(refusals.of_door(DoorName::RiakPb).contains(&("wrong_token", 100)));
+        assert!(refusals.of_door(DoorName::Http).contains(&("wrong_token", 1)));
+        assert_eq!(refusals.counts(), (0, 0));
     }
 }

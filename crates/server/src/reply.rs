@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jedlik_membership::View;
 use jedlik_net::limits::{CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES};
 use jedlik_net::{Connection, Identity, Role, SendError};
-use jedlik_protocol::access::Subject;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -46,7 +45,7 @@ impl Origin {
         match self {
             Self::Connection { connection, .. } => match connection.peer() {
                 Identity { role: Role::Client, name, .. } if view.limits_access() => {
-                    Asker::Limited(Subject::Certificate(name.clone()))
+                    Asker::Certificate(name.clone())
                 }
                 _ => Asker::Trusted,
             },

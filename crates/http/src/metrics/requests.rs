@@ -44,6 +44,18 @@ pub(crate) const CERTIFICATE: Metric = gauge(
 )
 .seconds();
 
+pub(crate) const DOOR_CERTIFICATE: Metric = gauge(
+    "jedlik_door_certificate_end_timestamp",
+    "Time at which a door's own certificate ends, since the Unix epoch.",
+)
+.seconds()
+.by(&["door"]);
+pub(crate) const REFUSALS: Metric = counter(
+    "jedlik_door_refusals",
+    "Clients that a door did not let in, and requests without the right to what they asked for, by reason.",
+)
+.by(&["door", "reason"]);
+
 /// Adds what the node has measured.
 pub(crate) fn add(scrape: &mut Scrape, measures: &Measures) {
     by_kind(scrape, (REQUESTS, TIMES), &measures.requests);
@@ -52,6 +64,15 @@ pub(crate) fn add(scrape: &mut Scrape, measures: &Measures) {
     scrape.histogram(SYNCS, Labels::new(), &measures.journal_syncs_us, 1e6);
     if let Some(ends_s) = measures.certificate_ends_s {
         scrape.whole(CERTIFICATE, ends_s);
+    }
+    for door in &measures.doors {
+        for (reason, count) in &door.refusals {
+            let labels = vec![("door", door.door.into()), ("reason", (*reason).into())];
+            scrape.labelled(REFUSALS, labels, *count);
+        }
+        if let Some(ends_s) = door.certificate_ends_s {
+            scrape.labelled(DOOR_CERTIFICATE, vec![("door", door.door.into())], ends_s);
+        }
     }
     scrape.histogram(COMMITS, Labels::new(), &measures.commits_bytes, 1.0);
 }

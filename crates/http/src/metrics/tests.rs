@@ -8,7 +8,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use jedlik_door::{Answering, Caller, Measures, Measuring, Node, Phase, RequestMeasures};
+use jedlik_door::{
+    Answering, Caller, DoorMeasures, Measures, Measuring, Node, Phase, RequestMeasures, Token,
+};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberState,
@@ -42,7 +44,7 @@ impl Node for Fake {
         Box::pin(std::future::ready(response.into()))
     }
 
-    fn knows(&self, _: &str, _: &[u8]) -> bool {
+    fn knows(&self, _: &Token) -> bool {
         false
     }
 
@@ -63,6 +65,11 @@ impl Node for Fake {
             requests: vec![requests],
             riak_pb: vec![riak_pb],
             certificate_ends_s: Some(9),
+            doors: vec![DoorMeasures {
+                door: "http",
+                certificate_ends_s: Some(8),
+                refusals: vec![("wrong_token", 2)],
+            }],
             ..Measures::default()
         };
         Box::pin(std::future::ready(measures))
@@ -148,7 +155,7 @@ async fn scrape(answers: bool) -> String {
     let served = Arc::<Served>::default();
     let call = Call::of(&Method::GET, "/v1/buckets/carts/keys/alice");
     served.answered(call, StatusCode::OK, std::time::Duration::from_millis(1));
-    let mut routes = routes::of(Arc::new(Fake { answers }), Settings::default(), served);
+    let mut routes = routes::of(Arc::new(Fake { answers }), &Settings::default(), served);
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = routes.call(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -174,6 +181,8 @@ async fn a_node_tells_how_it_and_its_cluster_do() {
         "jedlik_members{state=\"left\"} 1",
         "jedlik_clock_skew_seconds -0.25",
         "jedlik_requests_total{kind=\"get\",outcome=\"timeout\"} 1",
+        "jedlik_door_refusals_total{door=\"http\",reason=\"wrong_token\"} 2",
+        "jedlik_door_certificate_end_timestamp_seconds{door=\"http\"} 8",
         "jedlik_http_requests_total{interface=\"v1\",kind=\"get\",status=\"2xx\"} 1",
         "jedlik_riak_pb_requests_total{kind=\"put\",outcome=\"ok\"} 2",
     ] {
@@ -192,7 +201,7 @@ async fn a_node_that_answers_nothing_is_still_scraped() {
 }
 
 /// Returns the metrics of each section of the page.
-fn sections() -> [(&'static str, Vec<Metric>); 6] {
+fn sections() -> [(&'static str, Vec<Metric>); 7] {
     let reports = reports::REPAIRS.iter().map(|row| row.metric);
     let transfers = reports::TRANSFER.iter().map(|row| row.metric);
     let pace = reports::PACE.iter().map(|row| row.metric);
@@ -215,11 +224,13 @@ fn sections() -> [(&'static str, Vec<Metric>); 6] {
         requests::SYNCS,
         requests::COMMITS,
         requests::CERTIFICATE,
+        requests::DOOR_CERTIFICATE,
     ];
     [
         ("Over HTTP", vec![served::REQUESTS, served::TIMES]),
         ("Over Riak's Protocol Buffers", vec![requests::RIAK_PB_REQUESTS, requests::RIAK_PB_TIMES]),
-        ("Requests, journals, the certificate", measured.to_vec()),
+        ("Who was not let in", vec![requests::REFUSALS]),
+        ("Requests, journals, certificates", measured.to_vec()),
         ("The cluster as the node sees it", cluster),
         (
             "The node's counters",

@@ -35,7 +35,7 @@ impl Door {
     fn new() -> Self {
         let node = Arc::new(FakeNode::default());
         let routes =
-            routes::of(Arc::clone(&node) as Arc<dyn Node>, Settings::default(), Arc::default());
+            routes::of(Arc::clone(&node) as Arc<dyn Node>, &Settings::default(), Arc::default());
         Self { node, routes }
     }
 

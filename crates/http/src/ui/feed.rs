@@ -10,13 +10,13 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use jedlik_door::{Node, Phase};
+use jedlik_door::{Caller, Node, Phase};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::snapshot::Snapshot;
-use crate::access::Asked;
+use crate::access::{Asked, check_sees_all};
 use crate::pieces::{Pieces, Source};
 use crate::problem::Problem;
 
@@ -92,8 +92,8 @@ pub(crate) async fn events(shared: Asked) -> Result<Response, Problem> {
     let mut latest = feed.latest.subscribe();
     latest.mark_unchanged();
     feed.run(Arc::clone(&shared.node));
-    let node = Arc::clone(&shared.node);
-    let news = News { node, latest, told: Arc::default(), _open: page };
+    let (node, caller) = (Arc::clone(&shared.node), shared.caller());
+    let news = News { node, caller, latest, told: Arc::default(), _open: page };
     let mut response = Response::new(Body::new(Pieces::new(Bytes::new(), news)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -104,6 +104,7 @@ pub(crate) async fn events(shared: Asked) -> Result<Response, Problem> {
 /// News that one page is being told.
 struct News {
     node: Arc<dyn Node>,
+    caller: Caller,
     latest: watch::Receiver<Arc<Snapshot>>,
     /// News of which the page was told last.
     told: Arc<Snapshot>,
@@ -111,7 +112,7 @@ struct News {
 }
 
 impl News {
-    /// Waits for news, and returns them as events; `None` once the node stops.
+    /// Waits for news, and returns them as events; `None` once the node stops, or the caller may not see them any more.
     async fn events(&mut self) -> Option<String> {
         loop {
             tokio::select! {
@@ -126,6 +127,8 @@ impl News {
                 },
             }
         }
+        // Rights end while a page is open, too.
+        check_sees_all(&*self.node, &self.caller).await.ok()?;
         let snapshot = Arc::clone(&self.latest.borrow_and_update());
         let mut text = String::new();
         if snapshot.layouts != self.told.layouts {

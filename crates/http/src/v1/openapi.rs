@@ -36,7 +36,7 @@ mod tests {
     #[tokio::test]
     async fn each_path_takes_the_methods_that_are_described() {
         let mut routes =
-            routes::of(Arc::<FakeNode>::default(), Settings::default(), Arc::default());
+            routes::of(Arc::<FakeNode>::default(), &Settings::default(), Arc::default());
         for (path, described) in document()["paths"].as_object().unwrap() {
             for method in METHODS {
                 let uri = path.replace(['{', '}'], "");

@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use jedlik_door::fake::FakeNode;
-use jedlik_door::{Connections, Node, Room};
+use jedlik_door::{Connections, Node, Room, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::watch;
 
 use super::Connection;
+use crate::Settings;
 use crate::code;
-use crate::limits::Limits;
-use crate::session::Session;
+use crate::session::{Entry, Session};
 
 #[tokio::test]
 async fn a_request_without_room_is_refused_and_the_next_one_is_not() {
     let (mut client, server) = duplex(1 << 20);
     let (node, room) = (Arc::new(FakeNode::default()), Room::new(10_000));
-    let session = Session::new(node as Arc<dyn Node>, "n1".into());
-    let connection = Connection::new(server, session, room.clone(), Limits::default());
+    let settings = Settings::default();
+    let entry = Entry::new(&settings.guard, ([127, 0, 0, 1], 1).into());
+    let session = Session::new(node as Arc<dyn Node>, "n1".into(), entry);
+    let server = Stream::Over(Box::new(server));
+    let connection = Connection::new(server, session, &settings, room.clone());
     let place = Arc::new(Connections::new(1).enter().unwrap());
     let (_stop, stopped) = watch::channel(());
     let serving = tokio::spawn(connection.serve(place, stopped));

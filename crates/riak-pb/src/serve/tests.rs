@@ -1,5 +1,7 @@
 //! The door over real sockets: limits, silence, and its end.
 
+mod entry;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jedlik_door::fake::FakeNode;
-use jedlik_door::{Answering, Caller, Node, Phase};
+use jedlik_door::{Answering, Caller, Node, Phase, Token};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientRequest;
@@ -18,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use super::Door;
+use super::{Door, Settings};
 use crate::code;
 use crate::limits::{Limits, PUT_LIMIT_BYTES, REQUEST_LIMIT_BYTES};
 use crate::messages::{Content, ErrorAnswer, Get, Got, Put};
@@ -52,8 +54,8 @@ impl Node for SlowNode {
         })
     }
 
-    fn knows(&self, name: &str, secret: &[u8]) -> bool {
-        self.node.knows(name, secret)
+    fn knows(&self, token: &Token) -> bool {
+        self.node.knows(token)
     }
 
     fn ask_member(&self, caller: &Caller, member: NodeId, request: AdminRequest) -> Answering {
@@ -66,7 +68,12 @@ impl Node for SlowNode {
 }
 
 async fn open(node: Arc<dyn Node>, limits: Limits) -> Server {
-    let door = Door::bind(([127, 0, 0, 1], 0).into(), ("n1", node), limits).await.unwrap();
+    let settings = Settings { limits, ..Settings::default() };
+    open_with(node, settings).await
+}
+
+async fn open_with(node: Arc<dyn Node>, settings: Settings) -> Server {
+    let door = Door::bind(([127, 0, 0, 1], 0).into(), ("n1", node), settings).await.unwrap();
     let address = door.address().unwrap();
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn(door.serve(async {

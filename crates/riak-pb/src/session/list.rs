@@ -32,7 +32,7 @@ impl Session {
         let request: ListKeys = decoded(message)?;
         let bucket = bucket_name(request.bucket_type.as_ref(), &request.bucket)?;
         jedlik_protocol::bucket::check_name(&bucket).map_err(Refusal::invalid)?;
-        let (node, caller) = (Arc::clone(&self.node), self.caller.clone());
+        let (node, caller) = (Arc::clone(&self.node), self.caller()?.clone());
         let options = options(request.timeout);
         let mut listing = Listing::of_bucket(node, caller, bucket, None, options).await?;
         while let Some(page) = listing.next().await {
@@ -57,7 +57,7 @@ impl Session {
         let streamed = request.stream == Some(true);
         let bucket_type = request.bucket_type.as_deref();
         names::bucket(bucket_type, b"any").map_err(Refusal::invalid)?;
-        let (node, caller) = (Arc::clone(&self.node), self.caller.clone());
+        let (node, caller) = (Arc::clone(&self.node), self.caller()?.clone());
         let options = options(request.timeout);
         let mut listing = Listing::of_every_bucket(node, caller, options).await?;
         let (mut seen, mut length) = (BTreeSet::<Blob>::new(), 0);

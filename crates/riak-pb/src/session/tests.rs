@@ -8,13 +8,13 @@ mod server_info;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use jedlik_door::Node;
 use jedlik_door::fake::FakeNode;
+use jedlik_door::{Guard, Node};
 use jedlik_protocol::client::ClientRequest;
 use prost::Message;
 use tokio::io::{AsyncReadExt, duplex};
 
-use super::Session;
+use super::{Entry, Session};
 use crate::code;
 use crate::frame::Frames;
 use crate::messages::{Content, Delete, ErrorAnswer, Get, Got, Put, Stored};
@@ -28,7 +28,8 @@ struct Client {
 impl Client {
     fn new() -> Self {
         let node = Arc::new(FakeNode::default());
-        let session = Session::new(Arc::clone(&node) as Arc<dyn Node>, "n1".into());
+        let entry = Entry::new(&Guard::default(), ([127, 0, 0, 1], 1).into());
+        let session = Session::new(Arc::clone(&node) as Arc<dyn Node>, "n1".into(), entry);
         Self { node, session }
     }
 

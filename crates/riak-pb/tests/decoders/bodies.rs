@@ -1,9 +1,11 @@
 //! A connection of a Riak client that sends any bytes: for properties here and for a fuzzer.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use jedlik_door::Stream;
 use jedlik_door::fake::FakeNode;
-use jedlik_riak_pb::{Limits, serve_stream};
+use jedlik_riak_pb::{Settings, serve_stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
 /// Bytes that may be on their way in each direction.
@@ -16,7 +18,8 @@ pub(crate) fn connection(bytes: &[u8]) {
         let (client, server) = duplex(ON_THE_WAY_BYTES);
         let (mut read, mut write) = split(client);
         let node = Arc::new(FakeNode::default());
-        let serving = serve_stream(server, ("n1", node), Limits::default());
+        let (stream, from) = (Stream::Over(Box::new(server)), (Ipv4Addr::LOCALHOST, 1).into());
+        let serving = serve_stream((stream, from), ("n1", node), Settings::default());
         let sending = async {
             // The door may have ended the connection before all was sent.
             let _ended = write.write_all(bytes).await;

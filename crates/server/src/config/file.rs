@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Mistake;
-use super::option::{OPTIONS, SECTIONS, find, nearest};
+use super::option::{ConfigOption, OPTIONS, SECTIONS, TRUE_OR_FALSE, find, nearest};
 use super::source::{Settings, Source};
 
 impl Settings {
@@ -45,7 +45,7 @@ impl Settings {
                 self.mistakes.push(Mistake::Unknown { name, place: source, nearest });
                 continue;
             };
-            match values(value, option.list) {
+            match values(value, option) {
                 Ok(values) => self.set(option.name, values, source),
                 Err(shown) => self.mistakes.push(Mistake::bad_value(option.name, &shown, &source)),
             }
@@ -67,9 +67,12 @@ impl File<'_> {
 }
 
 /// Returns the value as text; the error shows a value of no kind that an option takes.
-fn values(value: &Spanned<DeValue<'_>>, list: bool) -> Result<Vec<String>, String> {
+fn values(value: &Spanned<DeValue<'_>>, option: &ConfigOption) -> Result<Vec<String>, String> {
     match value.get_ref() {
-        DeValue::Array(items) if list => items.iter().map(|item| scalar(item.get_ref())).collect(),
+        DeValue::Array(items) if option.list => {
+            items.iter().map(|item| scalar(item.get_ref())).collect()
+        }
+        DeValue::Boolean(value) if option.takes == TRUE_OR_FALSE => Ok(vec![value.to_string()]),
         other => Ok(vec![scalar(other)?]),
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jedlik_hashing::PartitionCount;
 
-pub use doors::Doors;
+pub use doors::{Door, Doors};
 pub use error::{InvalidConfig, Mistake};
 pub use mysql::{Mysql, MysqlPlace};
 pub use option::{ConfigOption, OPTIONS};

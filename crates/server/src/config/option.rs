@@ -49,7 +49,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 42] = [
+pub const OPTIONS: [ConfigOption; 51] = [
     option(
         "data_dir",
         None,
@@ -110,11 +110,11 @@ pub const OPTIONS: [ConfigOption; 42] = [
     ),
     option("tls.ca", None, CERTIFICATE_FILE, "The certificate of the cluster's authority"),
     option("tls.cert", None, CERTIFICATE_FILE, "This node's certificate"),
-    option("tls.key", None, "a PEM file with a private key", "The private key of tls.cert"),
+    option("tls.key", None, KEY_FILE, "The private key of tls.cert"),
     option(
         "http.listen",
         None,
-        "an address of this machine with a port, such as 127.0.0.1:8098",
+        "a host or an address with a port, such as 127.0.0.1:8098",
         "Where programs reach this node over HTTP; port 0 takes any free one, and without it there is no HTTP",
     ),
     option(
@@ -124,13 +124,27 @@ pub const OPTIONS: [ConfigOption; 42] = [
         "Who comes in over HTTP: every program of this machine, with all rights, or whoever shows a token, \
          with its rights (`jedlik-admin token make`)",
     ),
+    option("http.tls_cert", None, DOOR_CERTIFICATE_FILE, DOOR_CERTIFICATE),
+    option("http.tls_key", None, KEY_FILE, "The private key of http.tls_cert"),
+    option("http.tls_clients", Some("none"), CLIENTS, CLIENT_CERTIFICATES),
+    option("http.insecure_beyond_loopback", Some("false"), TRUE_OR_FALSE, INSECURE),
     option(
         "riak_pb.listen",
         None,
-        "an address of this machine with a port, such as 127.0.0.1:8087",
+        "a host or an address with a port, such as 127.0.0.1:8087",
         "Where Riak's Protocol Buffers clients reach this node; port 0 takes any free one, and without it there is no \
          such interface",
     ),
+    option(
+        "riak_pb.access",
+        Some("open"),
+        "open or tokens",
+        "The same as http.access for riak_pb.listen: the user is a token's name, the password its secret",
+    ),
+    option("riak_pb.tls_cert", None, DOOR_CERTIFICATE_FILE, DOOR_CERTIFICATE),
+    option("riak_pb.tls_key", None, KEY_FILE, "The private key of riak_pb.tls_cert"),
+    option("riak_pb.tls_clients", Some("none"), CLIENTS, CLIENT_CERTIFICATES),
+    option("riak_pb.insecure_beyond_loopback", Some("false"), TRUE_OR_FALSE, INSECURE),
     option(
         "mysql.socket",
         None,
@@ -290,6 +304,17 @@ pub const OPTIONS: [ConfigOption; 42] = [
 ];
 
 const CERTIFICATE_FILE: &str = "a PEM file, as jedlik-admin makes it";
+const KEY_FILE: &str = "a PEM file with a private key";
+const DOOR_CERTIFICATE_FILE: &str = "a PEM file with a certificate and those that signed it";
+const DOOR_CERTIFICATE: &str = "The certificate of this way in, with a name that its clients check (`jedlik-admin cert \
+                                door` makes one); with it they speak TLS, and it is read anew when it changes";
+const CLIENTS: &str = "none, accepted or required";
+const CLIENT_CERTIFICATES: &str =
+    "Whether clients show a certificate of the cluster's authority, in place of a token";
+const INSECURE: &str =
+    "Lets clients of other machines come in without TLS, or without showing who they are";
+/// Description of the values of an option that is on or off.
+pub(super) const TRUE_OR_FALSE: &str = "true or false";
 
 /// Returns the option called `name`; `None` if there is none.
 pub(super) fn find(name: &str) -> Option<&'static ConfigOption> {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use jedlik_door::Token;
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::admin::AdminRequest;
@@ -26,9 +27,9 @@ impl Router {
         access::permit(view, self.clock.now().wall_ms, asker, request)
     }
 
-    /// Whether a token is known, has this secret, and is in force.
-    pub(crate) fn knows_token(&self, name: &str, secret: &[u8]) -> bool {
-        access::is_token(&self.view(), self.clock.now().wall_ms, name, secret)
+    /// Whether a token is known, has the right secret, and is in force.
+    pub(crate) fn knows_token(&self, token: &Token) -> bool {
+        access::is_token(&self.view(), self.clock.now().wall_ms, token)
     }
 
     /// Tells the shards that nobody waits for the answer to a request any more.

@@ -3,9 +3,9 @@
 use jedlik_door::Kind;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
-use super::{Client, Session, text};
+use super::{Client, text};
 use crate::code;
-use crate::messages::{ClientId, GetPreferenceList, PreferenceList, ServerInfo};
+use crate::messages::{Authenticate, ClientId, GetPreferenceList, PreferenceList, ServerInfo};
 
 #[tokio::test]
 async fn the_server_answers_pings_and_tells_its_version() {
@@ -46,13 +46,14 @@ async fn a_preference_list_has_nodes_by_their_names() {
 #[tokio::test]
 async fn security_is_refused_as_long_as_none_is_configured() {
     let mut client = Client::new();
-    for code in [code::AUTHENTICATE, code::START_TLS] {
-        assert!(client.refused(code, &()).await.contains("configured"), "{code}");
-    }
+    let shown = Authenticate { user: text("shop"), password: text("secret") };
+    assert!(client.refused(code::AUTHENTICATE, &shown).await.contains("configured"));
+    assert!(client.refused(code::START_TLS, &()).await.contains("riak_pb.tls_cert"));
 }
 
 #[test]
 fn what_jedlik_does_not_have_is_named() {
+    let session = Client::new().session;
     for (code, named) in [
         (23, "map/reduce"),
         (25, "secondary indexes"),
@@ -60,12 +61,12 @@ fn what_jedlik_does_not_have_is_named() {
         (2, "code 2"),
         (35, "35"),
     ] {
-        let refusal = Session::limit(code).unwrap_err().message().message;
+        let refusal = session.limit(code).unwrap_err().message().message;
         let text = String::from_utf8(refusal.into()).unwrap();
         assert!(text.contains(named), "{code}: {text}");
     }
-    assert!(Session::limit(code::PUT).unwrap() > 16 << 20);
-    assert!(Session::limit(code::GET).unwrap() < 1 << 20);
+    assert!(session.limit(code::PUT).unwrap() > 16 << 20);
+    assert!(session.limit(code::GET).unwrap() < 1 << 20);
 }
 
 #[tokio::test]
