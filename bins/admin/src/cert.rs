@@ -4,14 +4,16 @@
 //! request.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use jedlik_client::NodeId;
 use jedlik_net::Credentials;
-use jedlik_net::authority::{Authority, CERTIFICATE_DAYS, CERTIFICATE_FILE, Subject};
+use jedlik_net::authority::{
+    Authority, CERTIFICATE_DAYS, CERTIFICATE_FILE, IssuedCertificate, Subject,
+};
 use serde_json::json;
 
 use crate::exit::Usage;
@@ -33,6 +35,35 @@ Examples:
   jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls --force
   jedlik-admin cert issue --ca ca --role node --name n1 --out new/tls --node 0123456789abcdef")]
     Issue(IssueArgs),
+    /// Issue a certificate for a door: the place where HTTP or Riak's clients come in
+    ///
+    /// Writes ca.pem, by which clients check the certificate, cert.pem and key.pem, for http.tls_cert and http.tls_key, or
+    /// riak_pb.tls_cert and riak_pb.tls_key. A certificate of another authority, which browsers trust, serves as well.
+    #[command(after_help = "\
+Examples:
+  jedlik-admin cert door --ca ca --name db1.example.org --name 10.0.0.5 --out n1/door
+  jedlik-admin cert door --ca ca --name db1.example.org --name 10.0.0.5 --out n1/door --force")]
+    Door(DoorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoorArgs {
+    /// The folder of the cluster's authority
+    #[arg(long = "ca", value_name = "DIR")]
+    authority: PathBuf,
+    /// A DNS name or an IP address by which clients reach the node; may be given several times
+    #[arg(long = "name", value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// The folder for the three files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How many days the certificate is valid: 1 to 36500
+    #[arg(long, default_value_t = CERTIFICATE_DAYS,
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+    /// Replace an existing certificate
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -76,34 +107,29 @@ enum RoleName {
 }
 
 pub(crate) fn run(command: CertCommand, output: Output) -> anyhow::Result<ExitCode> {
-    let CertCommand::Issue(args) = command;
-    let (certificate, key) = (args.out.join(CERT_FILE), args.out.join(KEY_FILE));
-    if let Some(there) = [&certificate, &key].into_iter().find(|path| path.exists())
-        && !args.force
-    {
-        let text = format!("{} is there already; --force replaces it", there.display());
-        return Err(Usage(text).into());
+    match command {
+        CertCommand::Issue(args) => issue(&args, output),
+        CertCommand::Door(args) => door(&args, output),
     }
-    let why = || Usage(format!("can't use the authority in {}", args.authority.display()));
-    let authority = Authority::load(&args.authority).with_context(why)?;
-    let subject = subject(&args)?;
+}
+
+fn issue(args: &IssueArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let files = Files::of(&args.out, args.force)?;
+    let authority = authority(&args.authority)?;
+    let subject = subject(args)?;
     let issued = authority
         .issue(&subject)
         .with_context(|| Usage(format!("can't issue a certificate for {:?}", subject.name)))?;
-    let ca = args.out.join(CERTIFICATE_FILE);
-    let unwritable = || Usage(format!("can't write into {}", args.out.display()));
-    fs::create_dir_all(&args.out).with_context(unwritable)?;
-    authority.save_certificate(&ca).with_context(unwritable)?;
-    issued.save(&certificate, &key).with_context(unwritable)?;
+    files.save(&authority, &issued)?;
     let node = subject.node.map(|node| node.to_string());
     let json = json!({
         "cluster": authority.cluster().to_string(),
         "role": subject.role.name(),
         "name": subject.name,
         "node": node,
-        "ca": ca,
-        "cert": certificate,
-        "key": key,
+        "ca": files.ca,
+        "cert": files.certificate,
+        "key": files.key,
     });
     output.print(&json, || {
         let identity = node.map(|node| format!(" with the identity {node}")).unwrap_or_default();
@@ -117,6 +143,67 @@ pub(crate) fn run(command: CertCommand, output: Output) -> anyhow::Result<ExitCo
         )
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn door(args: &DoorArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let files = Files::of(&args.out, args.force)?;
+    let authority = authority(&args.authority)?;
+    let names = args.names.join(", ");
+    let issued = authority
+        .issue_for_door(&args.names, args.days)
+        .with_context(|| Usage(format!("can't issue a certificate for {names}")))?;
+    files.save(&authority, &issued)?;
+    let json = json!({
+        "cluster": authority.cluster().to_string(),
+        "names": args.names,
+        "ca": files.ca,
+        "cert": files.certificate,
+        "key": files.key,
+    });
+    output.print(&json, || {
+        format!(
+            "Issued a certificate for {names}, valid for {} days: {CERT_FILE} and {KEY_FILE} for the node, and \
+             {CERTIFICATE_FILE}, by which clients check it, in {}\n",
+            args.days,
+            args.out.display()
+        )
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn authority(folder: &Path) -> anyhow::Result<Authority> {
+    let why = || Usage(format!("can't use the authority in {}", folder.display()));
+    Authority::load(folder).with_context(why)
+}
+
+/// Files of a certificate that is issued.
+struct Files<'a> {
+    folder: &'a Path,
+    ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl<'a> Files<'a> {
+    /// Returns the files in a folder, where there are none yet or they are to be replaced.
+    fn of(folder: &'a Path, force: bool) -> anyhow::Result<Self> {
+        let [ca, certificate, key] =
+            [CERTIFICATE_FILE, CERT_FILE, KEY_FILE].map(|file| folder.join(file));
+        if let Some(there) = [&certificate, &key].into_iter().find(|path| path.exists())
+            && !force
+        {
+            let text = format!("{} is there already; --force replaces it", there.display());
+            return Err(Usage(text).into());
+        }
+        Ok(Self { folder, ca, certificate, key })
+    }
+
+    fn save(&self, authority: &Authority, issued: &IssuedCertificate) -> anyhow::Result<()> {
+        let unwritable = || Usage(format!("can't write into {}", self.folder.display()));
+        fs::create_dir_all(self.folder).with_context(unwritable)?;
+        authority.save_certificate(&self.ca).with_context(unwritable)?;
+        issued.save(&self.certificate, &self.key).with_context(unwritable)
+    }
 }
 
 fn subject(args: &IssueArgs) -> anyhow::Result<Subject> {
@@ -179,7 +266,7 @@ mod tests {
     use jedlik_client::NodeId;
     use jedlik_net::{Credentials, Role};
 
-    use super::{CertCommand, IssueArgs, RoleName, hex, run};
+    use super::{CertCommand, DoorArgs, IssueArgs, RoleName, hex, run};
     use crate::ca::{self, CaCommand};
     use crate::exit::code;
     use crate::output::Output;
@@ -263,6 +350,34 @@ mod tests {
         assert_eq!(code(&refused), 2);
         assert!(refused.to_string().contains("whose certificate"), "{refused}");
         assert_eq!(fs::read(file("cert.pem")).unwrap(), b"nothing");
+    }
+
+    fn door(folder: &Path, names: &[&str], force: bool) -> anyhow::Result<()> {
+        let args = DoorArgs {
+            authority: folder.join("ca"),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            out: folder.join("door"),
+            days: 30,
+            force,
+        };
+        run(CertCommand::Door(args), Output { json: true }).map(|_| ())
+    }
+
+    #[test]
+    fn a_doors_certificate_opens_nothing_itself_and_is_not_replaced_unasked() {
+        let folder = authority();
+        door(folder.path(), &["db1.example.org", "10.0.0.5"], false).unwrap();
+        let [ca, cert, key] =
+            ["ca.pem", "cert.pem", "key.pem"].map(|file| folder.path().join("door").join(file));
+        let as_own = Credentials::load(ca, &cert, key).unwrap_err();
+        assert!(as_own.to_string().contains("names no node, admin or client"), "{as_own}");
+        let before = fs::read(&cert).unwrap();
+        assert_eq!(code(&door(folder.path(), &["db1"], false).unwrap_err()), 2);
+        door(folder.path(), &["db1"], true).unwrap();
+        assert_ne!(fs::read(&cert).unwrap(), before);
+        let names = ["a.client.0123456789abcdef.jedlik"];
+        let posing = door(folder.path(), &names, true).unwrap_err();
+        assert!(format!("{posing:#}").contains("name of a node"), "{posing:#}");
     }
 
     #[test]
