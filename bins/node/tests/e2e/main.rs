@@ -41,6 +41,7 @@ mod counted_anew;
 mod counts;
 mod crash;
 mod deletes;
+mod doors;
 mod drain;
 mod dumps;
 mod ended;

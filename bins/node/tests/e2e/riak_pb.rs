@@ -6,6 +6,8 @@ use std::process::Command;
 use jedlik_ports::free_address;
 
 use crate::cluster::Cluster;
+use crate::doors::{issue_door, use_tls};
+use crate::http::open;
 use crate::tools::run;
 use crate::{packages, riak_http};
 
@@ -26,6 +28,56 @@ fn cluster() -> (Cluster, Vec<String>) {
     let port = |options: &Vec<String>| options.last()?.rsplit(':').next().map(str::to_owned);
     let ports = cluster.nodes.iter().filter_map(|node| port(&node.options)).collect();
     (cluster, ports)
+}
+
+/// Starts a cluster whose doors have TLS and ask for tokens, and makes one.
+fn guarded() -> (Cluster, String) {
+    let cluster = Cluster::start_with(|node| {
+        open(node);
+        issue_door(node, &[]);
+        for door in ["http", "riak-pb"] {
+            use_tls(node, door);
+            node.options.push(format!("--{door}-access=tokens"));
+        }
+        node.options.push("--riak-pb-tls-clients=accepted".into());
+        node.options.push(format!("--riak-pb-listen={}", free_address().unwrap()));
+    });
+    let make = ["token", "make", "shop", "--write", "carts", "--json"];
+    let made = run(cluster.admin(0).args(make)).ok().json();
+    (cluster, made["token"].as_str().unwrap().to_owned())
+}
+
+/// Returns what a script is told of a guarded cluster's first node: ports, token, authority, and a client's certificate.
+fn told(cluster: &Cluster, token: &str) -> Vec<String> {
+    let node = &cluster.nodes[0];
+    let (name, secret) = token.split_once('.').unwrap();
+    let port = node.options.last().unwrap().rsplit(':').next().unwrap();
+    let http_port = node.address.unwrap().port().to_string();
+    let files = ["ca/ca.pem", "client/tls/cert.pem", "client/tls/key.pem"];
+    let files = files.map(|file| cluster.path(file).display().to_string());
+    [port, &http_port, name, secret].map(str::to_owned).into_iter().chain(files).collect()
+}
+
+#[test]
+fn riaks_client_for_node_comes_in_over_tls_with_a_token() {
+    let Some(home) = client_for_node() else { return };
+    let (cluster, token) = guarded();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPTS).join("walk_tls.js");
+    let mut walk = Command::new("node");
+    let said = run(walk.arg(script).arg(&home).args(told(&cluster, &token))).ok();
+    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+}
+
+#[test]
+fn riaks_client_for_python_comes_in_over_tls_with_a_token_or_a_certificate() {
+    let Some(python) = riak_http::python() else { return };
+    let (cluster, token) = guarded();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut walk = Command::new(python);
+    walk.env("PYTHONPATH", tests.join(riak_http::SCRIPTS)).args(["-B", "-W", "ignore"]);
+    walk.arg(tests.join(SCRIPTS).join("walk_tls.py")).args(told(&cluster, &token));
+    let said = run(&mut walk).ok();
+    assert!(said.stdout.ends_with("done\n"), "{said:?}");
 }
 
 #[test]

@@ -65,6 +65,7 @@ async fn a_client_is_known_by_its_token_or_its_certificate() {
         (Access::Tokens, None, wrong, "401", None),
         (Access::Tokens, Some(shop()), "", "404", Some(shop())),
         (Access::Tokens, Some(shop()), wrong, "401", None),
+        (Access::Tokens, Some(shop()), "authorization: Basic c2hvcDo=\r\n", "404", Some(shop())),
         (
             Access::Tokens,
             Some(shop()),

@@ -2,6 +2,7 @@
 
 import collections
 import collections.abc
+import ssl
 import sys
 import types
 
@@ -52,3 +53,15 @@ for _name in ("Callable", "Iterable", "Mapping", "MutableMapping", "Sequence", "
 _module("cgi", parse_header=_parse_header)
 _version = _module("distutils.version", LooseVersion=_LooseVersion, StrictVersion=_LooseVersion)
 _module("distutils", version=_version)
+
+
+def _tls_socket(sock, keyfile, certfile, cert_reqs, ca_certs, ciphers, server_hostname):
+    """Makes a TLS socket, whose class has no constructor any more."""
+    context = ssl.create_default_context(cafile=ca_certs)
+    if certfile:
+        context.load_cert_chain(certfile, keyfile)
+    return context.wrap_socket(sock, server_hostname=server_hostname)
+
+
+# A copy, since the class itself has to stay what it is.
+_module("ssl", **{**vars(ssl), "SSLSocket": _tls_socket})
