@@ -54,7 +54,7 @@ struct State {
     counters: Vec<(String, u64)>,
     /// Callers of the requests, the refused ones too.
     callers: Vec<Caller>,
-    /// What doors have told of clients that they refused.
+    /// Refusals of clients that doors have told of.
     refused: Vec<(DoorName, Reason)>,
     /// Whether the token that the node knew is in force no more.
     revoked: bool,

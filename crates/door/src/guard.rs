@@ -49,7 +49,7 @@ pub struct Secured {
 pub struct Refused {
     /// Reason, as it is counted.
     pub reason: Reason,
-    /// What went wrong.
+    /// Cause as the system or TLS describes it.
     pub error: io::Error,
     /// Stream to a client that is still to be told; `None` if it can't be.
     pub stream: Option<Stream>,
@@ -132,7 +132,7 @@ impl Default for Guard {
 /// Door of a node, as it is named where something is told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DoorName {
-    /// Door for HTTP.
+    /// Door for programs that speak HTTP.
     Http,
     /// Door for Riak's Protocol Buffers clients.
     RiakPb,

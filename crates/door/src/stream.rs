@@ -17,7 +17,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
 /// Stream of one client.
 pub enum Stream {
-    /// The socket itself.
+    /// The socket, with nothing in between.
     Plain(TcpStream),
     /// Stream over whatever lies between, such as TLS.
     Over(Box<dyn Io>),
