@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use jedlik_ports::free_address;
 
@@ -244,6 +245,22 @@ fn statuses(node: &Node, token: &str) -> [u16; 4] {
         .map(|path| door.get(path, &[("Authorization", &bearer)]).status.as_u16())
 }
 
+/// Opens the news of a node's page, and waits for the first.
+fn open_page(node: &Node, token: &str) -> TcpStream {
+    let (mut page, mut news) = (connect(node.address.unwrap()), Vec::new());
+    let request = format!(
+        "GET /ui/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    page.write_all(request.as_bytes()).unwrap();
+    while !String::from_utf8_lossy(&news).contains("event: news") {
+        let mut bytes = [0; 4_096];
+        let length = page.read(&mut bytes).unwrap();
+        assert!(length > 0, "no news came: {}", String::from_utf8_lossy(&news));
+        news.extend(&bytes[..length]);
+    }
+    page
+}
+
 fn make(cluster: &Cluster, words: &[&str]) -> String {
     let made = run(cluster.admin(0).args(["token", "make", "--json"]).args(words)).ok().json();
     made["token"].as_str().unwrap().to_owned()
@@ -267,7 +284,14 @@ fn a_token_that_is_over_opens_no_door_of_any_node() {
             assert!(!RiakPb::to(node).authenticate(wrong));
         }
     }
+    let pages: Vec<TcpStream> = cluster.nodes.iter().map(|node| open_page(node, &watch)).collect();
     cluster.ask(1, "token revoke watch").ok();
+    let end = Instant::now() + LIMIT;
+    for mut page in pages {
+        while page.read(&mut [0; 4_096]).unwrap() > 0 {
+            assert!(Instant::now() < end, "an open page still has news");
+        }
+    }
     let short = make(&cluster, &["short", "--read", "", "--expires", "2s"]);
     for (node, session) in cluster.nodes.iter().zip(&mut sessions) {
         wait_until("the token is refused", || statuses(node, &watch) == [401; 4]);
