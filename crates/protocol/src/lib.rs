@@ -33,6 +33,7 @@ mod quorum;
 mod record;
 mod stamp;
 mod time;
+mod trace;
 mod value;
 mod version;
 
@@ -46,5 +47,6 @@ pub use quorum::Quorum;
 pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};
 pub use stamp::{Stamp, Terms};
 pub use time::Now;
+pub use trace::TraceContext;
 pub use value::{Attributes, Link, Value};
 pub use version::ProtocolVersion;

@@ -57,7 +57,9 @@ pub enum PeerRequest {
         n: u8,
         /// Partition that is scanned.
         partition: Partition,
-        /// Mark past which the page begins; `None` for the partition's start.
+        /// Mark past which the page begins; `None` for the partition's start. Boxed on the wire, since every frame
+        /// takes the room of the largest kind.
+        #[rkyv(with = rkyv::with::Map<rkyv::with::AsBox>)]
         after: Option<ScanMark>,
         /// Most records in the page.
         limit: u32,

@@ -2,9 +2,11 @@
 //!
 //! Invariant: an answer that names no life is a refusal.
 
+use alloc::boxed::Box;
+
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::{ActiveLayouts, Incarnation};
+use crate::{ActiveLayouts, Incarnation, TraceContext};
 
 /// Terms under which one node asks another: the asker's life, its layouts and the receiver's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct Terms {
     /// Receiver's clock as the asker last heard it, from which the receiver computes the message's age; 0 if the
     /// asker never heard it.
     pub receiver_clock: u64,
+    /// Trace that the request belongs to; `None` if it is not traced.
+    #[rkyv(with = rkyv::with::Niche)]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// Life and clock of an answering node, sent with each answer to another node.

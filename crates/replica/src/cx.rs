@@ -157,8 +157,12 @@ impl Cx {
             again,
         });
         let layouts = self.view.as_ref().map(|view| view.active_layouts()).unwrap_or_default();
-        let terms =
-            Terms { life: self.life(), layouts, receiver_clock: self.message_age.clock_of(node) };
+        let terms = Terms {
+            life: self.life(),
+            layouts,
+            receiver_clock: self.message_age.clock_of(node),
+            trace: None,
+        };
         self.emit(Output::Request { to: node, id, terms, request });
     }
 

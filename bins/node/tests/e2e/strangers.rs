@@ -83,7 +83,7 @@ impl Insider {
     async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
         let request = PeerRequest::Read { key: secret(), known: None, n: 3 };
         let layouts = ActiveLayouts::only(layout);
-        let terms = Terms { life: self.life, layouts, receiver_clock: 0 };
+        let terms = Terms { life: self.life, layouts, receiver_clock: 0, trace: None };
         let frame = Frame::PeerRequest { id: 7, terms, request };
         match self.ask(frame).await? {
             Frame::PeerResponse { stamp, response, .. } => Some((stamp.clock, response)),

@@ -157,8 +157,12 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    let terms =
-        Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), receiver_clock: 0 };
+    let terms = Terms {
+        life: Incarnation(1),
+        layouts: ActiveLayouts::default(),
+        receiver_clock: 0,
+        trace: None,
+    };
     Frame::PeerRequest { id: 1, terms, request }
 }
 

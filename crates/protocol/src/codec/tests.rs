@@ -34,7 +34,7 @@ fn frames() -> Vec<Frame> {
     let request = crate::peer::PeerRequest::Forward(ClientRequest::Topology);
     let life = crate::Incarnation(3);
     let (terms, stamp) =
-        (crate::Terms { life, layouts, receiver_clock: 0 }, Stamp { life, clock: 2 });
+        (crate::Terms { life, layouts, receiver_clock: 0, trace: None }, Stamp { life, clock: 2 });
     vec![
         Frame::ClientRequest { id: 1, request: ClientRequest::Topology },
         Frame::ClientResponse { id: 1, layout: 3, response: failed },

@@ -85,7 +85,12 @@ fn lies_within(part: &[u8], whole: &Bytes) -> bool {
 const STAMP: Stamp = Stamp { life: Incarnation(1), clock: 1 };
 
 fn terms() -> Terms {
-    Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), receiver_clock: 0 }
+    Terms {
+        life: Incarnation(1),
+        layouts: ActiveLayouts::default(),
+        receiver_clock: 0,
+        trace: None,
+    }
 }
 
 proptest! {
@@ -241,7 +246,8 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");
     // Every frame has eight bytes for the older active layouts, of which there are none while nothing moves, and eight
-    // for the life that sends it; every value has eight for its attributes, of which there are none.
+    // for the life that sends it; every value has eight for its attributes, of which there are none; a request has four
+    // for its trace, of which there is none.
     assert!(sent <= 224, "{sent} bytes");
     let acknowledgement =
         Frame::PeerResponse { id: 1, stamp: STAMP, response: PeerResponse::Written }

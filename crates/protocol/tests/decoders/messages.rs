@@ -1,6 +1,7 @@
 //! Strategies for everything that a frame can hold.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroU128};
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
 use jedlik_protocol::access::{AccessEntry, Grant, Right, Subject};
@@ -28,8 +29,8 @@ use jedlik_protocol::peer::{
 };
 use jedlik_protocol::{
     ActiveLayouts, Attributes, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord,
-    Incarnation, Key, Layout, LayoutId, PartitionSet, Quorum, Record, Stamp, Terms, Value,
-    WireLayout,
+    Incarnation, Key, Layout, LayoutId, PartitionSet, Quorum, Record, Stamp, Terms, TraceContext,
+    Value, WireLayout,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::{btree_map, vec};
@@ -917,6 +918,23 @@ fn gossip() -> impl Strategy<Value = Gossip> {
     ]
 }
 
+fn terms() -> impl Strategy<Value = Terms> {
+    (any::<u64>(), active_layouts(), any::<u64>(), of(trace())).prop_map(
+        |(life, layouts, receiver_clock, trace)| {
+            let (life, trace) = (Incarnation(life), trace.map(Box::new));
+            Terms { life, layouts, receiver_clock, trace }
+        },
+    )
+}
+
+fn trace() -> impl Strategy<Value = TraceContext> {
+    (1..=u128::MAX, 1..=u64::MAX, any::<u8>()).prop_map(|(trace, span, flags)| {
+        let trace = NonZeroU128::new(trace).expect("it is 1 or more");
+        let span = NonZeroU64::new(span).expect("it is 1 or more");
+        TraceContext { trace, span, flags }
+    })
+}
+
 /// Any frame that a well-behaved sender could send.
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
@@ -924,12 +942,8 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, request)| Frame::ClientRequest { id, request }),
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
-        (any::<u64>(), active_layouts(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
-            |(id, layouts, receiver_clock, life, request)| {
-                let terms = Terms { life: Incarnation(life), layouts, receiver_clock };
-                Frame::PeerRequest { id, terms, request }
-            }
-        ),
+        (any::<u64>(), terms(), peer_request())
+            .prop_map(|(id, terms, request)| Frame::PeerRequest { id, terms, request }),
         (any::<u64>(), any::<u64>(), any::<u64>(), peer_response()).prop_map(
             |(id, life, clock, response)| {
                 let stamp = Stamp { life: Incarnation(life), clock };

@@ -770,7 +770,7 @@ pub(super) fn member(id: u64) -> MemberRecord {
 
 /// Returns the terms of a request by a member in its first life.
 pub(super) fn terms(layouts: ActiveLayouts, receiver_clock: u64) -> Terms {
-    Terms { life: Incarnation(1), layouts, receiver_clock }
+    Terms { life: Incarnation(1), layouts, receiver_clock, trace: None }
 }
 
 fn ring_node(id: u64) -> RingNode {

@@ -17,7 +17,7 @@ fn reads(world: &World) -> Frame {
     let request = PeerRequest::Read { key, known: None, n: 3 };
     let view = world.nodes[1].running.as_ref().unwrap().membership.view();
     let life = view.life(view.me()).unwrap().incarnation;
-    let terms = Terms { life, layouts: ActiveLayouts::default(), receiver_clock: 0 };
+    let terms = Terms { life, layouts: ActiveLayouts::default(), receiver_clock: 0, trace: None };
     Frame::PeerRequest { id: 1, terms, request }
 }
 
