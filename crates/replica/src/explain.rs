@@ -32,6 +32,10 @@ pub(crate) struct ExplainOperation {
 }
 
 impl ExplainOperation {
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker
+    }
+
     pub(crate) fn handle_answer(&mut self, from: NodeId, response: PeerResponse) {
         if let PeerResponse::Inspected(found) = response {
             self.found.insert(from, *found);

@@ -51,6 +51,10 @@ enum Step {
 }
 
 impl ForwardOperation {
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker
+    }
+
     pub(crate) fn handle_answer(&mut self, response: PeerResponse) {
         match response {
             PeerResponse::Forwarded(ClientResponse::Failed(failure)) if passes_on(&failure) => {

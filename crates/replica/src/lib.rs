@@ -54,6 +54,7 @@ mod revision;
 mod scan;
 mod schedule;
 mod serve;
+mod served;
 mod storage_replies;
 mod successor;
 mod surplus;

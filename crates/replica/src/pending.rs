@@ -192,6 +192,11 @@ impl Pending {
         Some(*call)
     }
 
+    /// Returns the reason for a call that is open.
+    pub(crate) fn purpose_of(&self, id: u64) -> Option<&Purpose> {
+        self.calls.get(&id).map(|call| &call.purpose)
+    }
+
     /// Takes out every open call to `node`.
     pub(crate) fn take_calls_to(&mut self, node: NodeId) -> Vec<PeerCall> {
         let ids: Vec<u64> =
@@ -229,6 +234,11 @@ impl Pending {
 
     pub(crate) fn take_load(&mut self, ticket: u64) -> Option<LoadFor> {
         self.loads.remove(&ticket).map(|reason| *reason)
+    }
+
+    /// Returns the reason for a read of one key, which goes on.
+    pub(crate) fn load_of(&self, ticket: u64) -> Option<&LoadFor> {
+        self.loads.get(&ticket).map(Box::as_ref)
     }
 
     /// Returns a ticket for a write, a removal or a sync.
@@ -297,6 +307,11 @@ impl Pending {
         let id = self.id();
         self.holds.insert(id, HoldGroup { left: hints, failure: None, whose });
         id
+    }
+
+    /// Returns the receiver of a group's acknowledgement.
+    pub(crate) fn hold_of(&self, group: u64) -> Option<HoldFor> {
+        self.holds.get(&group).map(|group| group.whose)
     }
 
     /// Counts a write of a group as done or failed; returns the group once it was the last.

@@ -48,6 +48,10 @@ pub(crate) struct WaitingPut {
 }
 
 impl WaitingPut {
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker
+    }
+
     pub(crate) fn deadline_us(&self) -> u64 {
         self.deadline_us
     }
@@ -102,6 +106,11 @@ pub(crate) struct PutOperation {
 }
 
 impl PutOperation {
+    /// Returns the askers of the round's puts, answered ones too.
+    pub(crate) fn askers(&self) -> impl Iterator<Item = Asker> {
+        self.members.iter().map(|member| member.asker)
+    }
+
     /// Carries out the round's effects.
     pub(crate) fn drive(&mut self, cx: &mut Cx, id: OperationId) -> Next {
         let me = cx.config.me;

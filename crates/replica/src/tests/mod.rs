@@ -22,6 +22,7 @@ mod repairs;
 mod requests;
 mod rivals;
 mod scans;
+mod served;
 mod sloppy;
 mod transfers;
 mod votes;
