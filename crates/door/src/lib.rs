@@ -25,6 +25,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::TraceContext;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
@@ -42,6 +43,17 @@ pub trait Node: Send + Sync + 'static {
     /// Carries out a request. It is coordinated here, or passed on to an owner of its key, as any client's is. Dropping
     /// the future withdraws the request, which may take effect all the same.
     fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering;
+
+    /// Carries out a request as [`Self::ask`] does, for a client that says which trace it belongs to.
+    fn ask_traced(
+        &self,
+        caller: &Caller,
+        request: ClientRequest,
+        trace: Option<TraceContext>,
+    ) -> Answering {
+        let _untraced = trace;
+        self.ask(caller, request)
+    }
 
     /// Asks a member of the cluster, this node or another one, what it reports of itself.
     fn ask_member(&self, caller: &Caller, member: NodeId, request: AdminRequest) -> Answering;

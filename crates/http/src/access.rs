@@ -18,6 +18,7 @@ use jedlik_protocol::error::ErrorCode;
 
 use crate::problem::Problem;
 use crate::routes::Shared;
+use crate::traced::{self, Traced};
 
 /// Client at the other end of a connection, as a request's extension.
 #[derive(Debug, Clone)]
@@ -82,7 +83,11 @@ impl FromRequestParts<Shared> for Asked {
             }
             unauthorized(reason)
         })?;
-        Ok(Self { shared: shared.clone(), caller })
+        let shared = match traced::trace(&parts.headers) {
+            Some(trace) => Shared { node: Traced::of(&shared.node, trace), ..shared.clone() },
+            None => shared.clone(),
+        };
+        Ok(Self { shared, caller })
     }
 }
 

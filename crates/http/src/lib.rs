@@ -20,6 +20,7 @@ mod problem;
 mod riak;
 mod routes;
 mod serve;
+mod traced;
 mod ui;
 mod v1;
 
