@@ -48,7 +48,7 @@ fn run() -> u8 {
     if name == "believe-copy" {
         return believe(&config, matches.get_flag("accept-loss"), matches.get_flag("json"));
     }
-    logging::start(&config.log);
+    logging::start(&config.telemetry.log);
     let empty =
         if matches.get_flag("new") { EmptyDirectory::Refilled } else { EmptyDirectory::Refused };
     let matches = matches.clone();

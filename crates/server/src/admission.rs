@@ -25,11 +25,11 @@ pub(crate) fn admit(view: &View, connection: &Connection, frame: Frame) -> Optio
             // A node that joins is known in a moment, and asks again.
             let code = ErrorCode::UnknownLayout;
             let code = if view.is_barred(node) { ErrorCode::Forbidden } else { code };
-            let origin = Origin::Connection { connection: connection.clone(), id };
+            let origin = Origin::connection(connection, id);
             origin.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure(code)));
         }
         Frame::ClientRequest { id, .. } => {
-            let origin = Origin::Connection { connection: connection.clone(), id };
+            let origin = Origin::connection(connection, id);
             let failed = ClientResponse::Failed(failure(ErrorCode::Forbidden));
             origin.answer_client(LayoutVersion::default(), failed);
         }

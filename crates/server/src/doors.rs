@@ -20,6 +20,7 @@ use jedlik_door::{
 use jedlik_hashing::NodeId;
 use jedlik_net::limits::CLIENTS_QUEUE_BYTES;
 use jedlik_net::{DoorTls, Endpoint, Role};
+use jedlik_protocol::TraceContext;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
@@ -41,7 +42,9 @@ pub(crate) const DOORS: u64 = u64::MAX;
 /// Request that came by a door, and the way of its answer.
 pub(crate) struct DoorCall {
     id: u64,
+    door: &'static str,
     caller: Caller,
+    trace: Option<Box<TraceContext>>,
     room: Room,
     answer: oneshot::Sender<Answer>,
 }
@@ -49,6 +52,16 @@ pub(crate) struct DoorCall {
 impl DoorCall {
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Returns the name of the door.
+    pub(crate) fn door(&self) -> &'static str {
+        self.door
+    }
+
+    /// Returns the trace that the client says its request belongs to.
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_deref()
     }
 
     /// Returns the role that lets the caller ask for whatever its rights allow: these are checked before.
@@ -89,19 +102,26 @@ fn asker(caller: &Caller) -> Asker {
     }
 }
 
-/// Node behind all doors.
+/// Node behind a door. Clones for other doors share everything but the door's name.
+#[derive(Clone)]
 struct NodeOfDoors {
+    door: &'static str,
     router: Arc<Router>,
     endpoint: Endpoint,
     /// Doors that there are, with their certificates.
     doors: Vec<(DoorName, Option<Arc<DoorTls>>)>,
     room: Room,
-    asked: AtomicU64,
+    asked: Arc<AtomicU64>,
     /// Requests that the door for Riak's Protocol Buffers clients has answered.
-    riak_pb: Calls,
+    riak_pb: Arc<Calls>,
 }
 
 impl NodeOfDoors {
+    /// Returns the node as it is behind the door of that name.
+    fn behind(&self, door: DoorName) -> Arc<dyn Node> {
+        Arc::new(Self { door: door.name(), ..self.clone() })
+    }
+
     fn door_measures(&self) -> Vec<DoorMeasures> {
         let refusals = self.router.refusals();
         let of = |(door, tls): &(DoorName, Option<Arc<DoorTls>>)| DoorMeasures {
@@ -115,10 +135,20 @@ impl NodeOfDoors {
 
 impl Node for NodeOfDoors {
     fn ask(&self, caller: &Caller, request: ClientRequest) -> Answering {
+        self.ask_traced(caller, request, None)
+    }
+
+    fn ask_traced(
+        &self,
+        caller: &Caller,
+        request: ClientRequest,
+        trace: Option<TraceContext>,
+    ) -> Answering {
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let (caller, room) = (caller.clone(), self.room.clone());
-        let origin = Origin::Door(DoorCall { id, caller, room, answer });
+        let (door, caller, room) = (self.door, caller.clone(), self.room.clone());
+        let trace = trace.map(Box::new);
+        let origin = Origin::door(DoorCall { id, door, caller, trace, room, answer });
         self.router.route_client(&self.router.view(), origin, request);
         Box::pin(Waiting { answered, id, router: Some(Arc::clone(&self.router)) })
     }
@@ -208,24 +238,27 @@ impl Doors {
         let tls =
             |name| doors.iter().find(|(door, _)| *door == name).and_then(|(_, tls)| tls.as_ref());
         let guard = |name, door: &Door| tls::guard(door.access, tls(name));
-        let node: Arc<dyn Node> = Arc::new(NodeOfDoors {
+        let node = NodeOfDoors {
+            door: "",
             router: Arc::clone(router),
             endpoint: endpoint.clone(),
             doors: doors.clone(),
             room: Room::new(CLIENTS_QUEUE_BYTES),
-            asked: AtomicU64::new(0),
-            riak_pb: Calls::default(),
-        });
+            asked: Arc::default(),
+            riak_pb: Arc::default(),
+        };
         let http = match &config.http {
             Some(door) => {
                 let guard = guard(DoorName::Http, door);
-                Some(open_http(&door.listen, guard, Arc::clone(&node), descriptors).await?)
+                let node = node.behind(DoorName::Http);
+                Some(open_http(&door.listen, guard, node, descriptors).await?)
             }
             None => None,
         };
         let riak_pb = match &config.riak_pb {
             Some(door) => {
                 let guard = guard(DoorName::RiakPb, door);
+                let node = node.behind(DoorName::RiakPb);
                 Some(open_riak_pb(&door.listen, guard, (name, node), descriptors).await?)
             }
             None => None,

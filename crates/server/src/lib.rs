@@ -44,6 +44,7 @@ mod router;
 mod saver;
 mod seeds;
 mod shard;
+mod spans;
 mod start;
 mod stats;
 mod stores;

@@ -29,6 +29,8 @@ use crate::ticks::Ticks;
 
 /// Time that membership has to tell the others that this node goes, or to end.
 const DEPARTURE_LIMIT: Duration = Duration::from_secs(2);
+/// Time that a collector has to take the last spans.
+const TRACES_LIMIT: Duration = Duration::from_secs(2);
 /// Pause between two looks of a stopping node at whether its requests are answered.
 const DRAIN_CHECK: Duration = Duration::from_millis(5);
 
@@ -192,7 +194,17 @@ impl Node {
         let doors = std::mem::take(&mut self.doors);
         tokio::join!(self.drain(), doors.close());
         self.router.enter(Phase::Stopped);
-        let Self { engine, peers, endpoint, shards, ticks, membership, membership_task, .. } = self;
+        let Self {
+            engine,
+            router,
+            peers,
+            endpoint,
+            shards,
+            ticks,
+            membership,
+            membership_task,
+            ..
+        } = self;
         let ended = close_shards(shards).await;
         // Nothing of this life may be written once the directory is another's.
         let closed = spawn_blocking(move || ticks.close()).await;
@@ -205,6 +217,9 @@ impl Node {
         // Links to members that don't answer would keep the endpoint waiting.
         peers.clear();
         endpoint.close().await;
+        if let Some(tracer) = &router.tracer {
+            tracer.close(TRACES_LIMIT).await;
+        }
         marked
     }
 

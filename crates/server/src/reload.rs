@@ -84,7 +84,7 @@ impl Reload {
 
 fn take(names: &[&str], config: &Config, node: &mut Node) {
     if names.contains(&"log.filter") {
-        logging::set_filter(&config.log.filter);
+        logging::set_filter(&config.telemetry.log.filter);
     }
     node.drain_limit = config.limits.stop;
     let background = &config.background;

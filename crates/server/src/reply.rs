@@ -14,17 +14,25 @@ use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use jedlik_protocol::peer::PeerResponse;
-use jedlik_protocol::{LayoutVersion, Stamp};
+use jedlik_protocol::{LayoutVersion, Stamp, TraceContext};
+use jedlik_traces::OpenSpan;
 use tracing::debug;
 
 use crate::access::Asker;
 use crate::doors::{DOORS, DoorCall};
 use crate::pool::Share;
 use crate::request_counts::RequestKind;
-use crate::weight;
+use crate::{spans, weight};
 
 /// Origin of a request, and the way of its answer.
-pub(crate) enum Origin {
+pub(crate) struct Origin {
+    way: Way,
+    /// Span of the request, if it is traced.
+    span: Option<OpenSpan>,
+}
+
+/// Way of a request's answer.
+enum Way {
     /// The request came as a frame with that id.
     Connection { connection: Connection, id: u64 },
     /// The request came by a door.
@@ -32,50 +40,94 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// Returns the origin of a frame with that id.
+    pub(crate) fn connection(connection: &Connection, id: u64) -> Self {
+        Self { way: Way::Connection { connection: connection.clone(), id }, span: None }
+    }
+
+    /// Returns the origin of what came by a door.
+    pub(crate) fn door(call: DoorCall) -> Self {
+        Self { way: Way::Door(call), span: None }
+    }
+
+    /// Returns the origin with the span of its request.
+    pub(crate) fn traced(self, span: Option<OpenSpan>) -> Self {
+        Self { span, ..self }
+    }
+
+    /// Returns the context of the request's span; `None` if it is not traced.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.span.as_ref().map(OpenSpan::context)
+    }
+
+    /// Returns the trace that the client says its request belongs to.
+    pub(crate) fn client_trace(&self) -> Option<&TraceContext> {
+        match &self.way {
+            Way::Connection { .. } => None,
+            Way::Door(call) => call.trace(),
+        }
+    }
+
+    /// Adds to a span where its request came from.
+    pub(crate) fn describe(&self, span: &mut OpenSpan) {
+        match &self.way {
+            Way::Connection { connection, .. } => {
+                let address = connection.remote_address();
+                span.text("network.peer.address", &address.ip().to_string());
+                span.number("network.peer.port", address.port().into());
+            }
+            Way::Door(call) => span.text("jedlik.door", call.door()),
+        }
+    }
+
     /// Returns the role of who asks.
     pub(crate) fn role(&self) -> Role {
-        match self {
-            Self::Connection { connection, .. } => connection.peer().role,
-            Self::Door(call) => call.role(),
+        match &self.way {
+            Way::Connection { connection, .. } => connection.peer().role,
+            Way::Door(call) => call.role(),
         }
     }
 
     /// Returns who asks, as far as it limits what may be asked.
     pub(crate) fn asker(&self, view: &View) -> Asker {
-        match self {
-            Self::Connection { connection, .. } => match connection.peer() {
+        match &self.way {
+            Way::Connection { connection, .. } => match connection.peer() {
                 Identity { role: Role::Client, name, .. } if view.limits_access() => {
                     Asker::Certificate(name.clone())
                 }
                 _ => Asker::Trusted,
             },
-            Self::Door(call) => call.asker(),
+            Way::Door(call) => call.asker(),
         }
     }
 
     /// Whether the origin has this id, on the connection with that number.
     fn is(&self, asked_on: u64, asked: u64) -> bool {
-        match self {
-            Self::Connection { connection, id } => *id == asked && connection.id() == asked_on,
-            Self::Door(call) => asked_on == DOORS && call.id() == asked,
+        match &self.way {
+            Way::Connection { connection, id } => *id == asked && connection.id() == asked_on,
+            Way::Door(call) => asked_on == DOORS && call.id() == asked,
         }
     }
 
     /// Whether there is room for an answer of this size on its way.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        match self {
-            Self::Connection { connection, .. } => connection.has_room(bytes),
-            Self::Door(call) => call.has_room(bytes),
+        match &self.way {
+            Way::Connection { connection, .. } => connection.has_room(bytes),
+            Way::Door(call) => call.has_room(bytes),
         }
     }
 
     /// Answers a client or an admin.
     pub(crate) fn answer_client(self, layout: LayoutVersion, response: ClientResponse) {
+        if let Some(mut span) = self.span {
+            spans::answered_client(&mut span, &response);
+            span.end();
+        }
         let of_data = matches!(response, ClientResponse::Got(_) | ClientResponse::Scanned(_));
         let length = if of_data { weight::of_client_response(&response) } else { 0 };
-        let (connection, id) = match self {
-            Self::Door(call) => return call.answer(length, response),
-            Self::Connection { connection, id } => (connection, id),
+        let (connection, id) = match self.way {
+            Way::Door(call) => return call.answer(length, response),
+            Way::Connection { connection, id } => (connection, id),
         };
         let frame = |response| Frame::ClientResponse { id, layout, response };
         let refuse = |failure| connection.send(frame(ClientResponse::Failed(failure)));
@@ -94,8 +146,12 @@ impl Origin {
 
     /// Answers a peer, and tells it which process of this node answers.
     pub(crate) fn answer_peer(self, stamp: Stamp, response: PeerResponse) {
+        if let Some(mut span) = self.span {
+            spans::answered_peer(&mut span, &response);
+            span.end();
+        }
         // No peer asks by a door.
-        let Self::Connection { connection, id } = self else { return };
+        let Way::Connection { connection, id } = self.way else { return };
         let frame = |response| Frame::PeerResponse { id, stamp, response };
         if let Err(SendError::TooLong { length, limit }) = connection.send(frame(response)) {
             let failure = too_long(length, limit);

@@ -15,6 +15,7 @@ use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{LayoutVersion, Stamp, Terms};
+use jedlik_traces::Tracer;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -34,6 +35,7 @@ use crate::saver::SaveHealth;
 mod counts;
 mod doors;
 mod places;
+mod traces;
 
 /// Phase of a node's life, by which it takes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub(crate) struct Router {
     questions: Questions,
     /// Monotonic time at which gossip was last heard, in microseconds.
     gossip_heard_us: AtomicU64,
+    /// Beginner of requests' spans; `None` if nothing is traced.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 impl Router {
@@ -97,7 +101,18 @@ impl Router {
             connections: AtomicU64::new(0),
             questions: Questions::default(),
             gossip_heard_us: AtomicU64::new(0),
+            tracer: None,
         }
+    }
+
+    /// Returns the router with a tracer for its requests.
+    pub(crate) fn traced(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Returns the links to the other members.
+    pub(crate) fn peers(&self) -> Arc<Peers> {
+        Arc::clone(&self.peers)
     }
 
     /// Returns the log of connections that were refused.
@@ -131,12 +146,12 @@ impl Router {
         let Some(frame) = admitted else { return };
         match frame {
             Frame::ClientRequest { id, request } => {
-                let origin = Origin::Connection { connection: connection.clone(), id };
+                let origin = Origin::connection(connection, id);
                 self.route_client(view, origin, request);
             }
             Frame::PeerRequest { id, terms, request } => {
                 let Some(from) = connection.peer().node else { return };
-                let origin = Origin::Connection { connection: connection.clone(), id };
+                let origin = Origin::connection(connection, id);
                 self.route_peer(view, from, origin, terms, request);
             }
             Frame::PeerResponse { id, stamp, response } => {
@@ -166,6 +181,7 @@ impl Router {
 
     /// Routes a client's request, whichever way it came.
     pub(crate) fn route_client(&self, view: &View, origin: Origin, request: ClientRequest) {
+        let origin = self.begin_client_span(origin, &request);
         let layout = view.layout_version();
         let refuse = |origin: Origin, failure| {
             origin.answer_client(layout, ClientResponse::Failed(failure));
@@ -280,6 +296,7 @@ impl Router {
         terms: Terms,
         request: PeerRequest,
     ) {
+        let origin = self.begin_peer_span(origin, from, (&terms, &request));
         let refuse = |origin: Origin, failure| {
             origin.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure));
         };

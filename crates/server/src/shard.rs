@@ -15,6 +15,7 @@ use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{LayoutVersion, Now};
 use jedlik_replica::{Input, Output, Replica};
 use jedlik_storage::{Completion, Shard};
+use jedlik_traces::Tracer;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -39,12 +40,14 @@ mod keeping;
 mod lives;
 mod running;
 mod storing;
+mod traced;
 mod untold;
 
 use copy::CopyReader;
 use disk::DiskWatch;
 pub(crate) use running::RunningShard;
 use storing::fault;
+use traced::ShardSpans;
 use untold::Untold;
 
 /// Largest number of mails taken in one turn: enough to group commits, few enough to be submitted soon.
@@ -76,6 +79,8 @@ pub(crate) struct ShardEnvironment {
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) ticks: Ticks,
     pub(crate) presence: Presence,
+    /// Beginner of spans; `None` if nothing is traced.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// Driver of one life of a shard: its replica, its storage, and what they need.
@@ -97,6 +102,7 @@ struct ShardDriver {
     hints: HintNews,
     /// Reader of an earlier copy, while the shard is refilled.
     copy: Option<CopyReader>,
+    spans: ShardSpans,
 }
 
 /// Counts of one life of a shard.
@@ -148,6 +154,7 @@ impl ShardDriver {
             storage,
             inbox,
             replies: Replies::new(open, around.open_bytes.share()),
+            spans: ShardSpans::new(around.tracer.clone()),
             around,
             outcomes: OutcomeFilter::default(),
             untold: Untold::default(),
@@ -204,7 +211,9 @@ impl ShardDriver {
                 Ok(()) => {
                     let begun = Begun { kind: RequestKind::of(&request), at_us: now.mono_us };
                     let bytes = weight::of_client_request(&request);
+                    let trace = origin.trace();
                     let reply = self.replies.add_of_client(origin, begun, bytes);
+                    self.spans.begin(reply, trace);
                     self.feed(now, Input::Client { reply, request });
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
@@ -212,17 +221,16 @@ impl ShardDriver {
             Mail::Peer { from, origin, terms, request } => {
                 match self.room_to_coordinate(&request) {
                     Ok(()) => {
-                        let reply = self.replies.add(
-                            origin,
-                            asked(&request),
-                            weight::of_peer_request(&request),
-                        );
+                        let (trace, bytes) = (origin.trace(), weight::of_peer_request(&request));
+                        let reply = self.replies.add(origin, asked(&request), bytes);
+                        self.spans.begin(reply, trace);
                         self.feed(now, Input::Peer { from, reply, terms, request });
                     }
                     Err(full) => origin.refuse(asked(&request), self.layout, full),
                 }
             }
             Mail::PeerAnswer { from, id, stamp, response } => {
+                self.spans.answered(id, &response);
                 self.feed(now, Input::PeerAnswer { from, id, stamp, response });
             }
             Mail::Withdrawn { connection, id } => {
@@ -256,6 +264,7 @@ impl ShardDriver {
         }
         self.note_writes(now, &completions);
         for Completion { ticket, result } in completions {
+            self.spans.written(ticket, result.is_err());
             self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
         }
     }
@@ -317,6 +326,9 @@ impl ShardDriver {
                 }
             }
             Output::Outcome { node, answered } => {
+                if !answered {
+                    self.end_lost_calls(node);
+                }
                 if self.outcomes.passes(now.mono_us, node, answered) {
                     // The detector hears of it again soon if its queue is full now.
                     let _full = self.around.membership.try_send(Event::Outcome { node, answered });

@@ -38,7 +38,7 @@ use crate::seeds::{self, Seeds};
 use crate::shard::{RunningShard, ShardEnvironment, ShardLimits};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
 use crate::ticks::Ticks;
-use crate::upkeep;
+use crate::{spans, upkeep};
 
 /// Number of events that may wait for membership; past it they are refused or, for outcomes, dropped.
 const MEMBERSHIP_QUEUE: usize = 1024;
@@ -99,7 +99,8 @@ impl Prepared {
         let (view, seen) = watch::channel(Arc::new(me.view()));
         let inboxes: Vec<Inbox> = shards.iter().map(|shard| shard.inbox.clone()).collect();
         let (inboxed, told) = (inboxes.clone(), membership.clone());
-        let router = Arc::new(Router::new(inboxed, told, seen, Arc::clone(&peers), clock));
+        let router = Router::new(inboxed, told, seen, Arc::clone(&peers), clock);
+        let router = Arc::new(router.traced(spans::tracer(config, me.node, &me.identity.name)));
         let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
         let endpoint = places.bind(credentials, &handler)?;
         let address = places.advertise.unwrap_or(endpoint.local_addr());
@@ -122,7 +123,7 @@ impl Prepared {
         let agreed = AgreedClock::new(clock);
         let open_bytes = Pool::new(config.limits.queue_bytes, shards.len());
         let around =
-            environment(shard_limits(config), open_bytes, &agreed, (&peers, &membership), &ticks);
+            environment(shard_limits(config), open_bytes, &agreed, (&router, &membership), &ticks);
         let saver = Saver::start(dir.state_file(), clock, Arc::clone(&router.save_health))?;
         let shards = me.run_shards(config, shards, &dir, &around)?;
         let ((ending, ended), (serve, serves)) = (oneshot::channel(), oneshot::channel());
@@ -230,17 +231,18 @@ fn environment(
     limits: ShardLimits,
     open_bytes: Pool,
     clock: &AgreedClock,
-    (peers, membership): (&Arc<Peers>, &mpsc::Sender<Event>),
+    (router, membership): (&Router, &mpsc::Sender<Event>),
     ticks: &Ticks,
 ) -> ShardEnvironment {
     ShardEnvironment {
         limits,
         open_bytes,
         clock: clock.clone(),
-        peers: Arc::clone(peers),
+        peers: router.peers(),
         membership: membership.clone(),
         ticks: ticks.clone(),
         presence: Presence::default(),
+        tracer: router.tracer.clone(),
     }
 }
 

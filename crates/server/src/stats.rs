@@ -11,6 +11,7 @@ use jedlik_protocol::admin::{
 };
 use jedlik_replica::Counter;
 use jedlik_storage::{MergeStats, ShardStats};
+use jedlik_traces::Counts;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -90,6 +91,8 @@ pub(crate) struct NodeCounts {
     pub(crate) connections_faulted: u64,
     /// Time since another member was last heard in gossip, or since the start, in milliseconds.
     pub(crate) gossip_age_ms: u64,
+    /// Numbers of spans, by what became of them.
+    pub(crate) spans: Counts,
 }
 
 /// Time between two looks at whether a shard that is waited for stands still.
@@ -152,6 +155,10 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("connections_refused", node.connections_refused),
         ("connections_faulted", node.connections_faulted),
         ("gossip_age_ms", node.gossip_age_ms),
+        ("spans_sent", node.spans.sent),
+        ("spans_unsent", node.spans.unsent),
+        ("spans_queue_full", node.spans.queue_full),
+        ("spans_over_limit", node.spans.over_limit),
         ("refilling_partitions", reports.iter().map(|report| u64::from(report.refilling)).sum()),
         ("clashing_records", reports.iter().map(|report| report.clashing).sum()),
         ("storage_reopenings", reports.iter().map(|report| report.reopenings).sum()),

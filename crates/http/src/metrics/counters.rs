@@ -40,7 +40,18 @@ const THREADS: Metric = counter(
 )
 .by(&["threads"]);
 
-pub(crate) static PROCESS: [Row; 27] = [
+const fn row_of_spans(counter: &'static str, outcome: &'static str) -> Row {
+    Row { label: Some(("outcome", outcome)), ..row(counter, SPANS) }
+}
+
+const SPANS: Metric = counter(
+    "jedlik_trace_spans",
+    "Spans of traced requests: sent to the collector, not taken by it, without room in the queue, or over the limit of a \
+     second.",
+)
+.by(&["outcome"]);
+
+pub(crate) static PROCESS: [Row; 31] = [
     row("uptime_s", gauge("jedlik_uptime", "Time since the node started.").seconds()),
     row_us("cpu_us", counter("jedlik_process_cpu", "Processor time that the process has used.")),
     row(
@@ -73,6 +84,10 @@ pub(crate) static PROCESS: [Row; 27] = [
     ),
     row("connections", gauge("jedlik_connections", "Connections of peers and native clients.")),
     row("peers_connected", gauge("jedlik_peers_connected", "Members with an open connection.")),
+    row_of_spans("spans_sent", "sent"),
+    row_of_spans("spans_unsent", "unsent"),
+    row_of_spans("spans_queue_full", "queue_full"),
+    row_of_spans("spans_over_limit", "over_limit"),
     row(
         "connections_refused",
         counter(

@@ -16,7 +16,7 @@ use super::option::find;
 use super::source::{Setting, Settings, Source};
 use super::{
     Background, Config, Engine, FirstLayout, Limits, Log, LogFormat, Place, Records, StorageLimits,
-    Tls,
+    Telemetry, Tls,
 };
 
 /// Smallest cache or buffer, in bytes.
@@ -66,7 +66,7 @@ impl Check {
             text(setting)?.parse().ok().and_then(PartitionCount::new)
         });
         let n = self.number("n", 1..=u64::from(N_MAX));
-        let (tls, doors, log) = (self.tls(), self.doors(), self.log());
+        let (tls, doors, log, traces) = (self.tls(), self.doors(), self.log(), self.otlp());
         let (storage, limits) = (self.storage(), self.limits());
         let background = self.background();
         Some(Config {
@@ -81,7 +81,7 @@ impl Check {
             first_layout: FirstLayout { partitions: partitions?, n: n? as u8 },
             tls: tls?,
             doors: doors?,
-            log: log?,
+            telemetry: Telemetry { log: log?, traces: traces? },
             storage: storage?,
             limits: limits?,
             background: background?,

@@ -3,8 +3,6 @@
 //! Invariant: beyond this machine nothing is sent in plaintext and nobody comes in unknown, unless the operator has said
 //! so in as many words.
 
-use std::net::IpAddr;
-
 use jedlik_door::Access;
 use jedlik_net::{ClientCertificates, DoorFiles};
 
@@ -89,7 +87,7 @@ impl Check {
         let (access, tls, clients) = (access?, tls?, clients?);
         let asks = access == Access::Tokens || clients == ClientCertificates::Required;
         let guarded = tls.is_some() && asks;
-        let insecure = !guarded && !is_of_this_machine(&listen);
+        let insecure = !guarded && !listen.is_of_this_machine();
         if insecure && !may_be_insecure? {
             let why = format!(
                 "other machines reach it, so it takes a certificate ({} and {}) and clients that show who they are \
@@ -155,13 +153,6 @@ impl Check {
         let setting = &self.settings.by_name[name];
         let mistake = Mistake::unusable(name, &setting.values.join(", "), &setting.source, why);
         self.settings.mistakes.push(mistake);
-    }
-}
-
-fn is_of_this_machine(place: &Place) -> bool {
-    match place.address() {
-        Some(address) => IpAddr::is_loopback(&address.ip()),
-        None => place.as_str().starts_with("localhost:"),
     }
 }
 

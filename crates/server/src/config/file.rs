@@ -83,6 +83,7 @@ fn scalar(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map(|number| number.to_string())
             .map_err(|_| number.to_string()),
+        DeValue::Float(number) => Ok(number.as_str().to_owned()),
         other => Err(format!("a TOML {}", other.type_str())),
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod mysql;
 mod option;
+mod otlp;
 mod place;
 mod source;
 #[cfg(test)]
@@ -84,6 +85,15 @@ pub struct Log {
     pub filter: String,
 }
 
+/// Settings of what the node tells of its work: its log, and traces of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// Format and filter of the log.
+    pub log: Log,
+    /// Collector of traces, and which requests are traced; `None` if none is.
+    pub traces: Option<jedlik_traces::Settings>,
+}
+
 /// Credentials of this node, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
@@ -155,7 +165,7 @@ pub struct FirstLayout {
 }
 
 /// Configuration with which a node starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Path of the data directory.
     pub data_dir: PathBuf,
@@ -179,8 +189,8 @@ pub struct Config {
     pub tls: Tls,
     /// Places of the doors for programs that don't speak Jedlik's own protocol.
     pub doors: Doors,
-    /// Format and filter of the log.
-    pub log: Log,
+    /// Settings of what the node tells of its work.
+    pub telemetry: Telemetry,
     /// Limits on the storage's memory and files.
     pub storage: StorageLimits,
     /// Bounds on what waits, and on how long.

@@ -33,8 +33,8 @@ impl ConfigOption {
 }
 
 /// Names of the tables in the configuration file.
-pub(super) const SECTIONS: [&str; 8] =
-    ["tls", "http", "riak_pb", "mysql", "log", "storage", "limits", "background"];
+pub(super) const SECTIONS: [&str; 9] =
+    ["tls", "http", "riak_pb", "mysql", "log", "otlp", "storage", "limits", "background"];
 
 /// Prefix of the names of all environment variables that set options.
 pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
@@ -49,7 +49,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 51] = [
+pub const OPTIONS: [ConfigOption; 54] = [
     option(
         "data_dir",
         None,
@@ -182,6 +182,24 @@ pub const OPTIONS: [ConfigOption; 51] = [
         Some("info"),
         "a level (error, warn, info, debug, trace) or a filter such as info,jedlik_net=debug",
         "Which log lines are written",
+    ),
+    option(
+        "otlp.endpoint",
+        None,
+        "http:// with an address of this machine and a port, such as http://127.0.0.1:4318",
+        "The OpenTelemetry collector that is sent the spans of traced requests, over HTTP; without it nothing is traced",
+    ),
+    option(
+        "otlp.sample",
+        Some("0.01"),
+        "a number from 0 to 1",
+        "The share of requests that are traced where their client does not say whether they are",
+    ),
+    option(
+        "otlp.limit_per_s",
+        Some("1000"),
+        "a whole number from 1 to 100000",
+        "Spans that the node makes in a second, whoever wants them; past it requests are not traced",
     ),
     option(
         "storage.cache_bytes",

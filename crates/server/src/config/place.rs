@@ -50,6 +50,15 @@ impl Place {
         self.address().is_some_and(|address| IpAddr::is_unspecified(&address.ip()))
     }
 
+    /// Whether only programs of this machine reach the place.
+    #[must_use]
+    pub fn is_of_this_machine(&self) -> bool {
+        match self.address() {
+            Some(address) => IpAddr::is_loopback(&address.ip()),
+            None => self.0.starts_with("localhost:"),
+        }
+    }
+
     /// Returns the port; 0 takes any free one.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -52,7 +52,27 @@ fn a_minimal_file_is_completed_by_defaults() {
         (config.zone.as_str(), config.weight, config.first_layout.partitions.get()),
         ("default", 1, 256)
     );
-    assert_eq!(config.log.filter, "info");
+    assert_eq!(config.telemetry.log.filter, "info");
+}
+
+#[test]
+fn nothing_is_traced_without_an_endpoint_and_with_one_its_path_is_completed() {
+    assert_eq!(check(MINIMAL).unwrap().telemetry.traces, None);
+    for (lines, collector, path, sample) in [
+        ("endpoint = \"http://127.0.0.1:4318\"", "127.0.0.1:4318", "/v1/traces", 0.01),
+        ("endpoint = \"http://[::1]:1/\"\nsample = 1", "[::1]:1", "/v1/traces", 1.0),
+        (
+            "endpoint = \"http://localhost:4318/a/b/\"\nsample = 0.5",
+            "localhost:4318",
+            "/a/b/v1/traces",
+            0.5,
+        ),
+    ] {
+        let traces = check(&format!("{MINIMAL}[otlp]\n{lines}")).unwrap().telemetry.traces;
+        let traces = traces.expect("requests are traced");
+        assert_eq!((&*traces.collector, &*traces.path), (collector, path));
+        assert_eq!((traces.sample, traces.limit_per_s), (sample, 1_000));
+    }
 }
 
 #[test]
@@ -99,6 +119,29 @@ const MISTAKES: &[(&str, &str)] = &[
              can't be told; set advertise to the address that they reach",
     ),
     (
+        "otlp.endpoint = \"http://10.0.0.1:4318\"",
+        "node.toml:1: otlp.endpoint can't be \"http://10.0.0.1:4318\": spans are sent unencrypted, so the collector has \
+             to be on this machine, at 127.0.0.1, ::1 or localhost; it passes them on",
+    ),
+    (
+        "otlp.endpoint = \"https://127.0.0.1:4318\"",
+        "node.toml:1: otlp.endpoint can't be \"https://127.0.0.1:4318\": it takes http:// with an address of this \
+             machine and a port, such as http://127.0.0.1:4318",
+    ),
+    (
+        "otlp.endpoint = \"http://127.0.0.1:4318/a b\"",
+        "node.toml:1: otlp.endpoint can't be \"http://127.0.0.1:4318/a b\": it takes http:// with an address of this \
+             machine and a port, such as http://127.0.0.1:4318",
+    ),
+    (
+        "otlp.sample = 1.5",
+        "node.toml:1: otlp.sample can't be \"1.5\": it takes a number from 0 to 1",
+    ),
+    (
+        "otlp.sample = nan",
+        "node.toml:1: otlp.sample can't be \"nan\": it takes a number from 0 to 1",
+    ),
+    (
         "advertise = \"10.0.0.1:0\"",
         "node.toml:1: advertise can't be \"10.0.0.1:0\": others can't reach it; name an \
              interface's address and a port",
@@ -111,7 +154,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("weight = 0", "node.toml:1: weight can't be \"0\": it takes a whole number from 1 to 1000"),
     (
         "weight = 1.5",
-        "node.toml:1: weight can't be \"a TOML float\": it takes a whole number \
+        "node.toml:1: weight can't be \"1.5\": it takes a whole number \
              from 1 to 1000",
     ),
     (

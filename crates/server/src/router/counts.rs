@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use jedlik_traces::Tracer;
+
 use super::Router;
 use crate::stats::NodeCounts;
 
@@ -20,6 +22,7 @@ impl Router {
             connections_refused,
             connections_faulted,
             gossip_age_ms: now_us.saturating_sub(heard_us) / 1_000,
+            spans: self.tracer.as_ref().map(Tracer::counts).unwrap_or_default(),
         }
     }
 }

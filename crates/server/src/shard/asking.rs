@@ -22,9 +22,10 @@ impl ShardDriver {
         &mut self,
         now: Now,
         (to, id): (NodeId, u64),
-        terms: Terms,
+        mut terms: Terms,
         request: PeerRequest,
     ) {
+        terms.trace = self.trace_call((to, id), &request);
         if collects(&request)
             && let Err(failure) = self.around.ticks.admit_collection()
         {
@@ -47,6 +48,7 @@ impl ShardDriver {
 
     fn answer_for(&mut self, now: Now, to: NodeId, id: u64, failure: Failure) {
         let response = PeerResponse::Refused(failure);
+        self.spans.answered(id, &response);
         self.replica
             .handle(now, Input::PeerAnswer { from: to, id, stamp: Stamp::UNTOLD, response });
     }

@@ -8,6 +8,7 @@ use jedlik_protocol::{Digest, Durability, Now, PlacedKey, StoredRecord};
 use jedlik_replica::{Input, Recalled, StorageFault};
 use jedlik_storage::{RangeQuery, StoreError};
 use jedlik_storage_port::{HintMark, HintTotals, RangeRequest, RecordChange};
+use jedlik_traces::Kind;
 
 use super::ShardDriver;
 
@@ -19,7 +20,12 @@ const SCAN_EXAMINED_BYTES: usize = 2 << 20;
 
 impl ShardDriver {
     pub(super) fn load(&mut self, now: Now, ticket: u64, key: &PlacedKey) {
+        let span = self.spans.child(&self.replica, ticket, Kind::Internal);
         let result = self.storage.holding(key).map_err(fault);
+        if let Some(mut span) = span {
+            span.name("load");
+            span.end();
+        }
         self.replica.handle(now, Input::Loaded { ticket, result });
     }
 
@@ -30,6 +36,7 @@ impl ShardDriver {
         record: StoredRecord,
         durability: Durability,
     ) {
+        self.trace_write(ticket, durability);
         let taken = self.storage.apply(ticket, key.clone(), record, durability);
         self.changed(now, ticket, key, taken);
     }
@@ -80,6 +87,7 @@ impl ShardDriver {
         if let StoreError::NearlyFull { .. } = &error {
             self.note_no_room(now, &error);
         }
+        self.spans.written(ticket, true);
         self.replica.handle(now, Input::Applied { ticket, result: Err(fault(error)) });
     }
 
@@ -116,6 +124,7 @@ impl ShardDriver {
         durability: Durability,
     ) {
         self.hints.changed = true;
+        self.trace_write(ticket, durability);
         if let Err(error) = self.storage.hold(ticket, target, key, record, since_ms, durability) {
             self.refused(now, ticket, error);
         }

@@ -143,6 +143,7 @@ impl Bench {
             membership: mpsc::channel(10).0,
             ticks: Ticks::new(None, Clock::start(), Duration::from_secs(30)),
             presence: Presence::default(),
+            tracer: None,
         };
         let (_, reader) = inbox(
             InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },
