@@ -98,6 +98,7 @@ mod taken_back;
 mod terminal;
 mod tokens;
 mod tools;
+mod traces;
 mod traffic;
 mod unlinked;
 mod upgrade;

@@ -168,6 +168,13 @@ impl Observer {
         told.collect()
     }
 
+    /// Returns the identity of the node at `index`.
+    pub(crate) fn node(&self, index: usize) -> NodeId {
+        let members = self.client.admin().topology().members;
+        let name = format!("n{}", index + 1);
+        members.into_iter().find(|member| member.name == name).unwrap().node
+    }
+
     fn index(&self, node: NodeId) -> usize {
         let members = self.client.admin().topology().members;
         let member = members.into_iter().find(|member| member.node == node).unwrap();
