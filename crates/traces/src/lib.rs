@@ -1,8 +1,7 @@
 //! Traces: which requests are followed across nodes, the spans of those that are, and their way to a collector.
 //!
 //! A [`Tracer`] begins an [`OpenSpan`] for a request that is traced, and nothing for any other. A span that ends is queued;
-//! a task of its own, sends what is queued to a collector, as OpenTelemetry's protocol
-//! over HTTP says.
+//! a task of its own sends what is queued to a collector, as OpenTelemetry's protocol over HTTP says.
 //!
 //! Invariant: nobody who makes spans ever waits. Everything that waits here has a limit, and what is past it is left out
 //! and counted.
