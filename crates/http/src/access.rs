@@ -28,6 +28,10 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
 }
 
+/// Mark of an answer that is no refusal itself, and in which something was refused for want of rights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PartlyForbidden;
+
 /// Request of a client that was let in: what every handler may use, and who asks.
 pub(crate) struct Asked {
     shared: Shared,

@@ -27,7 +27,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower_service::Service as _;
 use tracing::{debug, warn};
 
-use crate::access::Peer;
+use crate::access::{PartlyForbidden, Peer};
 use crate::keep::{Held, Keeping};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEAD_BYTES, HEADERS_MAX, LINGER, Limits, RESETS_MAX,
@@ -201,7 +201,8 @@ impl Serving {
             async move {
                 let response = routes.call(request.map(Body::new)).await?;
                 served.answered(call, response.status(), began.elapsed());
-                if response.status() == StatusCode::FORBIDDEN {
+                let partly = response.extensions().get::<PartlyForbidden>().is_some();
+                if partly || response.status() == StatusCode::FORBIDDEN {
                     node.refused(DoorName::Http, Reason::Forbidden, address);
                 }
                 let (mut parts, body) = response.into_parts();

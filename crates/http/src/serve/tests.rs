@@ -114,6 +114,21 @@ async fn a_request_without_right_is_noted() {
 }
 
 #[tokio::test]
+async fn an_entry_of_a_batch_without_right_is_noted() {
+    let node = Arc::new(FakeNode::default());
+    node.fail_next(Failure::new(ErrorCode::Forbidden, "no"));
+    let body = r#"{"keys":[{"bucket":"carts","key":"alice"},{"bucket":"carts","key":"bob"}]}"#;
+    let request = format!(
+        "POST /v1/batch/get HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = told(&node, Guard::default(), &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("403"), "{answer}");
+    assert_eq!(node.refusals(), [(DoorName::Http, Reason::Forbidden)]);
+}
+
+#[tokio::test]
 async fn plain_http_at_a_door_with_tls_is_told_so_and_tls_at_a_plain_one_ends() {
     let node = Arc::new(FakeNode::default());
     let guard = Guard::new(Access::Open, Some(Arc::new(Short(None))));

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::access::Asked;
+use crate::access::{Asked, PartlyForbidden};
 use crate::keep;
 use crate::problem::{Problem, Shown};
 use crate::v1::document::{Stored, Versions};
@@ -105,6 +105,29 @@ enum PutResult {
     Failed(Failed),
 }
 
+/// Outcome of one entry.
+trait Outcome {
+    fn failure(&self) -> Option<&Failed>;
+}
+
+impl Outcome for GetResult {
+    fn failure(&self) -> Option<&Failed> {
+        match self {
+            Self::Found { .. } => None,
+            Self::Failed(failed) => Some(failed),
+        }
+    }
+}
+
+impl Outcome for PutResult {
+    fn failure(&self) -> Option<&Failed> {
+        match self {
+            Self::Stored { .. } => None,
+            Self::Failed(failed) => Some(failed),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Failed {
     status: u16,
@@ -139,8 +162,7 @@ pub(crate) async fn get(shared: Asked, request: Request<Body>) -> Result<Respons
         Ok(other) => GetResult::Failed(Problem::from(unexpected(other)).into()),
         Err(problem) => GetResult::Failed(problem.into()),
     });
-    let results = Results { results: results.collect() };
-    let mut response = json(StatusCode::OK, "application/json", &results);
+    let mut response = answered(results.collect());
     response.extensions_mut().insert(keep::Held::new(room));
     Ok(response)
 }
@@ -160,7 +182,17 @@ pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Respons
         Ok(other) => PutResult::Failed(Problem::from(unexpected(other)).into()),
         Err(problem) => PutResult::Failed(problem.into()),
     });
-    Ok(json(StatusCode::OK, "application/json", &Results { results: results.collect() }))
+    Ok(answered(results.collect()))
+}
+
+/// Returns the answer that has these results.
+fn answered<R: Serialize + Outcome>(results: Vec<R>) -> Response {
+    let forbidden = results.iter().filter_map(R::failure).any(|failed| failed.status == 403);
+    let mut response = json(StatusCode::OK, "application/json", &Results { results });
+    if forbidden {
+        response.extensions_mut().insert(PartlyForbidden);
+    }
+    response
 }
 
 async fn entries<T: DeserializeOwned>(shared: &Asked, body: Body) -> Result<T, Problem> {
