@@ -38,7 +38,7 @@ pub(crate) struct RightsArgs {
     #[arg(long, value_name = "PREFIX")]
     admin: Vec<String>,
     /// How long the rights last: 90d, 12h; without it they have no end
-    #[arg(long, value_name = "TIME", value_parser = jedlik_console::duration)]
+    #[arg(long, value_name = "TIME", value_parser = jedlik_console::lifetime)]
     expires: Option<Duration>,
 }
 

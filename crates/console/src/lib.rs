@@ -8,6 +8,6 @@ mod failure;
 pub mod profile;
 mod stamp;
 
-pub use duration::{duration, duration_or_zero};
+pub use duration::{duration, duration_or_zero, lifetime};
 pub use failure::{exit_code, in_one_line};
 pub use stamp::{rfc3339, rfc3339_ms};

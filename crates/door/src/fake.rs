@@ -58,12 +58,19 @@ struct State {
     refused: Vec<(DoorName, Reason)>,
     /// Whether the token that the node knew is in force no more.
     revoked: bool,
+    /// Whether the node does not serve yet.
+    starting: bool,
 }
 
 impl FakeNode {
     /// Answers the next request with a failure; called more than once, the next ones in turn.
     pub fn fail_next(&self, failure: Failure) {
         self.state().failures.push_back(failure);
+    }
+
+    /// Makes the node one that does not serve yet, or one that does.
+    pub fn set_starting(&self, starting: bool) {
+        self.state().starting = starting;
     }
 
     /// Answers so many more requests, and leaves those after them without an answer.
@@ -154,7 +161,7 @@ impl Node for FakeNode {
     }
 
     fn phase(&self) -> Phase {
-        Phase::Serving
+        if self.state().starting { Phase::Starting } else { Phase::Serving }
     }
 }
 

@@ -11,10 +11,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jedlik_door::{Access, Caller, DoorName, Node, Reason, Token};
+use jedlik_door::{Access, Caller, DoorName, Node, Phase, Reason, Token};
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
-use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::error::{ErrorCode, Failure};
 
 use crate::problem::Problem;
 use crate::routes::Shared;
@@ -82,6 +82,10 @@ impl FromRequestParts<Shared> for Asked {
             Access::Tokens => caller(&parts.headers, shown, &*shared.node),
         };
         let caller = caller.map_err(|reason| {
+            // It does not know yet which tokens are in force.
+            if shared.node.phase() == Phase::Starting {
+                return starting();
+            }
             if let Some(peer) = peer {
                 shared.node.refused(DoorName::Http, reason, peer.address);
             }
@@ -128,6 +132,11 @@ fn token(value: &[u8]) -> Option<Token> {
     let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
     let (name, secret) = pair.split_once(':')?;
     Some(Token::new(name, secret.as_bytes()))
+}
+
+fn starting() -> Problem {
+    let message = "the node is starting, and does not know yet who may come in; nothing was done";
+    Failure::new(ErrorCode::NotReady, message).into()
 }
 
 fn unauthorized(reason: Reason) -> Problem {

@@ -14,6 +14,7 @@ mod health;
 mod keep;
 mod limits;
 mod metrics;
+mod pages;
 mod path;
 mod pieces;
 mod problem;

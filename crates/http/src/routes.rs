@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jedlik_door::{Access, Node};
@@ -15,7 +16,7 @@ use crate::problem::Problem;
 use crate::riak::refusal::Refusal;
 use crate::serve::Settings;
 use crate::ui::Feed;
-use crate::{health, metrics, riak, ui, v1};
+use crate::{health, metrics, pages, riak, ui, v1};
 
 /// Parts of the door that every handler may use.
 #[derive(Clone)]
@@ -72,4 +73,5 @@ pub(crate) fn of(node: Arc<dyn Node>, settings: &Settings, served: Arc<Served>) 
             access,
             served,
         })
+        .layer(from_fn_with_state(settings.guard.clone(), pages::check))
 }

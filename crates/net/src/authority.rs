@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +15,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, DnsName};
 use thiserror::Error;
 
 use crate::identity::{authority_cluster, authority_dns_name, check_name};
@@ -268,6 +269,13 @@ impl Authority {
                 reason: "a door's certificate needs a name".into(),
             });
         };
+        if let Some(name) = names.iter().find(|name| !may_be_a_host(name)) {
+            let reason = format!(
+                "{name:?} is no name of a host: it is what clients connect to, such as db1.example.org or 10.0.0.5, without \
+                 a port or a scheme; `*.example.org` stands for any name before the dot"
+            );
+            return Err(AuthorityError::Make { reason });
+        }
         if let Some(name) = names.iter().find(|name| Identity::from_dns_name(name).is_some()) {
             let reason = format!("{name} is the name of a node, an admin or a client");
             return Err(AuthorityError::Make { reason });
@@ -315,6 +323,17 @@ impl IssuedCertificate {
 
 /// Returns the parameters of the authority's certificate. They follow from the cluster, so that certificate and key
 /// are all that is stored.
+/// Whether clients may connect to such a name or address, and look for it in a certificate.
+fn may_be_a_host(name: &str) -> bool {
+    if name.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let digits =
+        host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    !digits && DnsName::try_from(host).is_ok()
+}
+
 fn authority_params(cluster: ClusterId) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();

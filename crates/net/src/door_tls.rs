@@ -201,10 +201,13 @@ impl DoorFiles {
     fn read(&self) -> Result<Own, CredentialsError> {
         let (certificate, key) = (Source::read(&self.cert)?, Source::read(&self.key)?);
         let chain = certificate.certificates()?;
-        let ends_s = chain.first().and_then(|own| validity::ends_s(own));
-        if ends_s.is_some_and(|ends_s| ends_s <= UnixTime::now().as_secs()) {
-            let (path, reason) = (self.cert.clone(), "its time is over".into());
-            return Err(CredentialsError::NotValidNow { path, reason });
+        let (own, now_s) = (chain.first(), UnixTime::now().as_secs());
+        let ends_s = own.and_then(|own| validity::ends_s(own));
+        let is_early = own.and_then(|own| validity::begins_s(own)).is_some_and(|s| s > now_s);
+        let is_late = ends_s.is_some_and(|ends_s| ends_s <= now_s);
+        if is_early || is_late {
+            let reason = if is_late { "its time is over" } else { "its time has not come" }.into();
+            return Err(CredentialsError::NotValidNow { path: self.cert.clone(), reason });
         }
         let (key, _) = key.key_for(&certificate, chain)?;
         Ok(Own { key, ends_s })

@@ -1,4 +1,4 @@
-//! End of a certificate's validity, which its bytes say and no library here tells.
+//! Beginning and end of a certificate's validity, which its bytes say and no library here tells.
 //!
 //! Invariant: nothing is read past the bytes, and bytes that are no certificate have no end.
 
@@ -18,6 +18,16 @@ struct Element<'a> {
 
 /// Returns the end of a certificate in seconds since the Unix epoch; `None` if it can't be read.
 pub(crate) fn ends_s(certificate: &[u8]) -> Option<u64> {
+    time_of(Element::first(validity(certificate)?)?.rest)
+}
+
+/// Returns the beginning of a certificate in seconds since the Unix epoch; `None` if it can't be read.
+pub(crate) fn begins_s(certificate: &[u8]) -> Option<u64> {
+    time_of(validity(certificate)?)
+}
+
+/// Returns the two times of a certificate, as they are encoded.
+fn validity(certificate: &[u8]) -> Option<&[u8]> {
     let signed = Element::first(Element::first(certificate)?.contents)?;
     let mut rest = signed.contents;
     if let Some(Element { tag: VERSION, rest: behind, .. }) = Element::first(rest) {
@@ -27,8 +37,12 @@ pub(crate) fn ends_s(certificate: &[u8]) -> Option<u64> {
     for _ in 0..3 {
         rest = Element::first(rest)?.rest;
     }
-    let validity = Element::first(rest)?.contents;
-    let Element { tag, contents, .. } = Element::first(Element::first(validity)?.rest)?;
+    Some(Element::first(rest)?.contents)
+}
+
+/// Returns the first time of what is encoded.
+fn time_of(encoded: &[u8]) -> Option<u64> {
+    let Element { tag, contents, .. } = Element::first(encoded)?;
     time_s(tag, core::str::from_utf8(contents).ok()?)
 }
 

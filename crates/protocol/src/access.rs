@@ -101,12 +101,14 @@ impl AccessEntry {
     /// The name can't be had, or there are too many grants, or they are out of order.
     pub fn check(&self) -> Result<(), InvalidAccess> {
         let name = self.subject.name();
-        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let is_token = matches!(self.subject, Subject::Token(_));
-        if name.is_empty()
-            || name.len() > ACCESS_NAME_BYTES
-            || is_token && !name.bytes().all(is_known)
-        {
+        let is_known = |byte: u8| match &self.subject {
+            Subject::Token(_) => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'),
+            // Certificates are issued to no other names.
+            Subject::Certificate(_) => {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+            }
+        };
+        if name.is_empty() || name.len() > ACCESS_NAME_BYTES || !name.bytes().all(is_known) {
             return Err(InvalidAccess::Name { name: name.into() });
         }
         if self.grants.len() > ACCESS_GRANTS_MAX {
@@ -235,6 +237,9 @@ mod tests {
             |number: usize| Grant { prefix: number.to_be_bytes()[..].into(), right: Right::Read };
         let many: Vec<Grant> = (0..=ACCESS_GRANTS_MAX).map(number).collect();
         assert!(AccessEntry { grants: many, ..entry(&[]) }.check().is_err());
-        assert!(named(Subject::Certificate("a.b c".into())).check().is_ok());
+        assert!(named(Subject::Certificate("shop-1".into())).check().is_ok());
+        for name in ["a.b c", "Shop", "a\nb", "a_b", ""] {
+            assert!(named(Subject::Certificate(name.into())).check().is_err(), "{name}");
+        }
     }
 }

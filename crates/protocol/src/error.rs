@@ -132,7 +132,10 @@ pub struct RecordOverLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidAccess {
     /// The name can't be had; choose 1 to 256 letters, digits, dashes and underscores.
-    #[error("{name:?} can't be the name of a token: 1 to 256 letters, digits, - and _")]
+    #[error(
+        "{name:?} can't be a name: a token's has 1 to 256 letters, digits, - and _; a certificate's small letters, \
+             digits and -"
+    )]
     Name {
         /// Name as it was given.
         name: String,

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jedlik_door::requests::TIMEOUT_MS;
-use jedlik_door::{Answer, Caller, DoorName, Node, Reason, unexpected};
+use jedlik_door::{Answer, Caller, DoorName, Node, Phase, Reason, unexpected};
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::BucketProps;
@@ -183,6 +183,10 @@ impl Session {
     }
 
     fn authenticate(&mut self, request: &Authenticate) -> Result<Reply, Refusal> {
+        if self.node.phase() == Phase::Starting {
+            let message = "the node is starting, and does not know yet who may come in; try again";
+            return Err(Failure::new(ErrorCode::NotReady, message).into());
+        }
         match self.entry.authenticate(request, &*self.node) {
             Ok(()) => Ok(Reply::empty(code::AUTHENTICATED)),
             Err((reason, refusal)) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, duration_or_zero};
+use super::{duration, duration_or_zero, lifetime};
 
 #[test]
 fn durations_have_units() {
@@ -30,4 +30,14 @@ fn durations_have_units() {
     assert_eq!(zero, "out of its range of 1ms to 49 days");
     assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
     assert!(duration("5w").unwrap_err().contains("ms, s, m, h or d"));
+}
+
+#[test]
+fn what_is_to_last_may_last_for_years() {
+    for (text, days) in
+        [("90d", Some(90)), ("36500d", Some(36_500)), ("36501d", None), ("0s", None)]
+    {
+        let expected = days.map(|days| Duration::from_secs(days * 86_400));
+        assert_eq!(lifetime(text).ok(), expected, "{text}");
+    }
 }

@@ -129,6 +129,47 @@ async fn an_entry_of_a_batch_without_right_is_noted() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_changes_nothing_and_no_other_name_reaches_an_open_door() {
+    let put = |headers: &str| {
+        format!(
+            "POST /v1/batch/put HTTP/1.1\r\n{headers}connection: close\r\ncontent-type: text/plain\r\n\
+             content-length: 14\r\n\r\n{{\"entries\":[]}}"
+        )
+    };
+    let of =
+        |host: &str| format!("GET /ping HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    for (request, status) in [
+        (put("host: 127.0.0.1:1\r\norigin: https://evil.example\r\n"), "403"),
+        (put("host: 127.0.0.1:1\r\nsec-fetch-site: cross-site\r\n"), "403"),
+        (put("host: 127.0.0.1:1\r\norigin: null\r\n"), "403"),
+        (of("evil.example"), "403"),
+        (of("localhost:1"), "200"),
+        (of("127.0.0.1"), "200"),
+    ] {
+        let node = Arc::new(FakeNode::default());
+        let answer = told(&node, Guard::default(), &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert_eq!(node.asked(), [], "{request}");
+    }
+    // Who asks for tokens is not open, whatever its name.
+    let node = Arc::new(FakeNode::default());
+    let answer = told(&node, Guard::new(Access::Tokens, None), &of("n1.example.org")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_node_that_starts_calls_no_token_wrong() {
+    let node = Arc::new(FakeNode::default());
+    node.set_starting(true);
+    for header in ["", "authorization: Bearer shop.new\r\n"] {
+        let answer = told(&node, Guard::new(Access::Tokens, None), &get(header)).await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nretry-after: "), "{answer}");
+    }
+    assert_eq!(node.refusals(), []);
+}
+
+#[tokio::test]
 async fn plain_http_at_a_door_with_tls_is_told_so_and_tls_at_a_plain_one_ends() {
     let node = Arc::new(FakeNode::default());
     let guard = Guard::new(Access::Open, Some(Arc::new(Short(None))));

@@ -102,3 +102,19 @@ fn files_that_are_no_authority_are_named() {
     let error = Authority::load(folder.path()).err().unwrap().to_string();
     assert!(error.contains("ca.key is not the key of a cluster's authority"), "{error}");
 }
+
+#[test]
+fn a_doors_certificate_has_names_that_clients_may_connect_to() {
+    let authority = Authority::create(ClusterId(1)).unwrap();
+    let issue = |name: &str| authority.issue_for_door(&[name.into()], 1);
+    for name in ["db1", "db1.example.org", "*.example.org", "10.0.0.5", "::1", "a_b.example.org"] {
+        assert!(issue(name).is_ok(), "{name}");
+    }
+    let long = "a".repeat(300);
+    for name in
+        ["", " ", "a b", "127.0.0.1:8098", "https://x", "[::1]", "10.0.0.1/24", "1.2.3", "*", &long]
+    {
+        let refused = issue(name).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("without a port or a scheme"), "{name}: {refused}");
+    }
+}

@@ -161,5 +161,9 @@ fn files_that_make_no_certificate_are_found_at_once() {
         std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 86_400),
     );
     ended.unwrap().save(&right.cert, &right.key).unwrap();
-    assert!(refused(right).contains("has expired"));
+    assert!(refused(right.clone()).contains("has expired"));
+    let early = std::time::SystemTime::now() + std::time::Duration::from_secs(10 * 86_400);
+    let early = fixture.authority.issue_for_door_at(&[NAME.into()], 1, early);
+    early.unwrap().save(&right.cert, &right.key).unwrap();
+    assert!(refused(right).contains("not valid yet"));
 }

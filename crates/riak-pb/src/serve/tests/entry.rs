@@ -93,6 +93,19 @@ async fn tls_comes_first_and_then_the_token() {
 }
 
 #[tokio::test]
+async fn a_node_that_starts_calls_no_token_wrong() {
+    let door = Guarded::new(Access::Tokens, Some(None)).await;
+    let mut client = door.over_tls().await;
+    door.node.set_starting(true);
+    client.send(&authenticate("shop", "new")).await;
+    assert!(client.error().await.starts_with("NotReady: "));
+    door.node.set_starting(false);
+    client.send(&authenticate("shop", "secret")).await;
+    assert_eq!(client.answer().await, (code::AUTHENTICATED, Bytes::new()));
+    assert_eq!(door.node.refusals(), []);
+}
+
+#[tokio::test]
 async fn a_guess_costs_a_connection_and_learns_nothing() {
     let door = Guarded::new(Access::Tokens, Some(None)).await;
     for (user, password) in [("shop", "wrong"), ("nobody", "secret"), ("shop", ""), ("", "")] {
