@@ -336,6 +336,8 @@ impl Source {
                     certificate: certificate.path.clone(),
                 }
             }
+            // What is between the lines of its PEM is no certificate.
+            rustls::Error::InvalidCertificate(_) => certificate.not_pem("certificate"),
             other => {
                 CredentialsError::BadKey { path: self.path.clone(), reason: other.to_string() }
             }

@@ -65,6 +65,7 @@ impl Reload {
             Ok(credentials) => node.renew(&credentials).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
+        let read = if certificates.is_ok() { "read anew" } else { "as before" };
         if let Err(error) = certificates {
             warn!(%error, "the certificates were not reloaded; the node goes on with those it has");
             changed.retain(|name| !name.starts_with("tls."));
@@ -77,7 +78,8 @@ impl Reload {
         info!(
             changed = taken,
             needs_a_restart = waiting,
-            "reloaded the configuration, and read the certificates anew"
+            certificates = read,
+            "reloaded the configuration"
         );
     }
 }

@@ -155,6 +155,10 @@ fn files_that_make_no_certificate_are_found_at_once() {
     );
     let mixed = DoorFiles { key: other.files().key, ..right.clone() };
     assert!(refused(mixed).contains("does not belong"));
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(&right.cert, pem).unwrap();
+    let said = refused(right.clone());
+    assert!(said.contains(right.cert.to_str().unwrap()) && said.contains("certificate"), "{said}");
     let ended = fixture.authority.issue_for_door_at(
         &[NAME.into()],
         1,
