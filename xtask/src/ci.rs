@@ -5,6 +5,8 @@
 
 mod report;
 
+use std::process::Command;
+
 use crate::chaos;
 use crate::licences;
 use crate::packages;
@@ -36,13 +38,14 @@ pub(crate) enum Part {
 }
 
 /// Checks that read the code, the quick ones first.
-const QUICK: [(&str, Check); 6] = [
+const QUICK: [(&str, Check); 7] = [
     ("format", format),
     ("tidy", |workspace, _| tidy::run(workspace)),
     ("clippy", clippy),
     ("clippy without optional engines", clippy_without_engines),
     ("docs", docs),
     ("licences, bans and sources", |workspace, _| licences::check(workspace)),
+    ("alert rules", alerts),
 ];
 
 /// Runs one part, or all but the planted bugs; the last lines name the failures, and how many tests passed.
@@ -104,6 +107,19 @@ fn docs(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let arguments = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
     let mut command = workspace.cargo(&arguments);
     step::noted(command.env("RUSTDOCFLAGS", "-D warnings"), notes, is_error)
+}
+
+/// Checks the alert rules of docs/metrics, and what they say of made-up figures.
+fn alerts(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    if !packages::have_promtool()? {
+        return Ok(());
+    }
+    for (what, file) in [("check", "alerts.yaml"), ("test", "alerts-test.yaml")] {
+        let mut command = Command::new("promtool");
+        command.current_dir(workspace.root().join("docs/metrics"));
+        step::noted(command.args([what, "rules", file]), notes, |line| line.contains("FAILED"))?;
+    }
+    Ok(())
 }
 
 /// Runs each microbenchmark once, without measuring: it must build, and what it asserts must hold.

@@ -31,6 +31,26 @@ pub(crate) fn have_make() -> anyhow::Result<()> {
     have("make", "nodes can't be built with jemalloc")
 }
 
+/// Makes sure that alert rules can be checked; returns whether they can.
+///
+/// # Errors
+/// The program is missing and could not be installed, and the environment has `CI`.
+pub(crate) fn have_promtool() -> anyhow::Result<bool> {
+    if !has("promtool") {
+        install(&["prometheus"]);
+    }
+    if has("promtool") {
+        return Ok(true);
+    }
+    let missing =
+        "the alert rules can't be checked; `sudo apt-get install prometheus` brings promtool";
+    if std::env::var_os("CI").is_some() {
+        bail!(missing);
+    }
+    println!("{missing}");
+    Ok(false)
+}
+
 /// Makes sure that tests have MariaDB's programs. Without them the tests of the engine on a server fail, and say so.
 ///
 /// # Errors
