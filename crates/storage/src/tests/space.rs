@@ -16,8 +16,8 @@ use super::memory_folder;
 use crate::fixtures::{key_of, put, record};
 use crate::{LsmOptions, LsmStore, RedbOptions, RedbStore, RewriteOptions, Store, Writes};
 
-/// Time that is longer than merges take on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time that is longer than merges and the rests between them take on a loaded machine, of as many records as anyone tries.
+const PATIENCE: Duration = Duration::from_secs(900);
 const VALUE_BYTES: usize = 1_024;
 /// Size of a record with its key in an engine, in bytes, about.
 const ROW_BYTES: u64 = 1_100;
