@@ -43,6 +43,10 @@ fn run() -> u8 {
         }
     };
     if name == "check-config" {
+        if let Err(error) = jedlik_server::check_certificates(&config) {
+            logging::say(&format!("jedlik-node: {error}"));
+            return EXIT_USAGE;
+        }
         return show(&shown);
     }
     if name == "believe-copy" {

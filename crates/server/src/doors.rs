@@ -12,18 +12,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use jedlik_door::{Access, DoorName, Guard, Node};
-use jedlik_net::Endpoint;
+use jedlik_net::{Credentials, Endpoint};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use self::node::NodeOfDoors;
 pub(crate) use self::node::{DOORS, DoorCall};
-use crate::config::{self, Door, Place};
+use crate::config::{self, Config, Door, Place};
 use crate::descriptors;
 use crate::error::NodeError;
 use crate::router::Router;
 use crate::seeds;
+
+/// Reads the certificates and keys of the node and its doors as a start does, and uses them for nothing.
+///
+/// # Errors
+/// A file can't be read or isn't what it should be, or a key does not belong to its certificate.
+pub fn check_certificates(config: &Config) -> Result<(), NodeError> {
+    let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
+    Ok(tls::check(&config.doors, &credentials)?)
+}
 
 /// Protocols that the HTTP door offers within TLS.
 const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];

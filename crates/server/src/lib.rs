@@ -54,6 +54,7 @@ mod upkeep;
 mod weight;
 mod worker;
 
+pub use doors::check_certificates;
 pub use error::NodeError;
 pub use node::{EmptyDirectory, Ending, Node};
 pub use reload::Load;

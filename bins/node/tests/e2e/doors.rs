@@ -326,6 +326,14 @@ fn a_door_opens_to_other_machines_only_with_what_protects_it_or_when_told_so() {
     node.start(&[]);
     assert!(!node.log().contains("other machines reach this door"), "{}", node.log());
     node.kill();
+    let mut check = tool("jedlik-node");
+    check.args(["check-config", "--config"]).arg(node.folder.join("node.toml"));
+    check.args(&node.options);
+    assert_eq!(run(&mut check).code, 0, "{check:?}");
+    let key = node.folder.join("door/key.pem");
+    fs::copy(node.folder.join("tls/key.pem"), key).unwrap();
+    let said = run(&mut check);
+    assert!(said.code == 2 && said.stderr.contains("does not belong"), "{said:?}");
     node.options = vec![listen, "--http-insecure-beyond-loopback=true".into()];
     node.start(&[]);
     assert!(node.log().contains("other machines reach this door"), "{}", node.log());

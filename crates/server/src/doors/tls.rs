@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_door::{Access, Caller, Guard, Handshaking, Secured, Stream, Tls};
-use jedlik_net::{CredentialsError, DoorSettings, DoorTls, Endpoint, Role};
+use jedlik_net::{Credentials, CredentialsError, DoorSettings, DoorTls, Endpoint, Role};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -37,6 +37,18 @@ impl Tls for ByCertificate {
             Ok(Secured { stream: Stream::Over(Box::new(stream)), client })
         })
     }
+}
+
+/// Reads the certificates of all doors, and uses them for nothing.
+pub(super) fn check(
+    doors: &config::Doors,
+    credentials: &Credentials,
+) -> Result<(), CredentialsError> {
+    for door in [&doors.http, &doors.riak_pb].into_iter().flatten() {
+        let Some(files) = door.tls.clone() else { continue };
+        DoorTls::load(DoorSettings { files, clients: door.clients, protocols: &[] }, credentials)?;
+    }
+    Ok(())
 }
 
 /// Reads the certificate of a door; `None` if it has none.
