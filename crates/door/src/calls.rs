@@ -24,18 +24,21 @@ pub enum Kind {
     Other,
 }
 
-const KINDS: [(Kind, &str); 5] = [
-    (Kind::Get, "get"),
-    (Kind::Put, "put"),
-    (Kind::Delete, "delete"),
-    (Kind::List, "list"),
-    (Kind::Other, "other"),
-];
+impl Kind {
+    /// Every kind with its name in metrics, in the order of their numbers.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Get, "get"),
+        (Self::Put, "put"),
+        (Self::Delete, "delete"),
+        (Self::List, "list"),
+        (Self::Other, "other"),
+    ];
+}
 
 /// Counts of the requests that a door has answered.
 #[derive(Debug, Default)]
 pub struct Calls {
-    kinds: [Counts; KINDS.len()],
+    kinds: [Counts; Kind::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +66,7 @@ impl Calls {
             let times_us = counts.times_us.read();
             (!outcomes.is_empty()).then_some(RequestMeasures { kind, outcomes, times_us })
         };
-        KINDS.iter().zip(&self.kinds).filter_map(read).collect()
+        Kind::ALL.iter().zip(&self.kinds).filter_map(read).collect()
     }
 }
 
@@ -71,11 +74,11 @@ impl Calls {
 mod tests {
     use std::time::Duration;
 
-    use super::{Calls, KINDS, Kind};
+    use super::{Calls, Kind};
 
     #[test]
     fn requests_are_counted_by_kind_and_outcome() {
-        for (index, (kind, _)) in KINDS.iter().enumerate() {
+        for (index, (kind, _)) in Kind::ALL.iter().enumerate() {
             assert_eq!(*kind as usize, index);
         }
         let calls = Calls::default();

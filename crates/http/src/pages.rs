@@ -3,13 +3,13 @@
 //! Invariant: no page but the node's own changes anything through the browser of a visitor who may, and none reads from a
 //! door that is open to every program of this machine under a name of its own.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use jedlik_door::{Access, Guard};
 use jedlik_protocol::error::{ErrorCode, Failure};
 
 use crate::access::Peer;
@@ -20,24 +20,10 @@ use crate::riak::refusal::Refusal;
 /// Header by which a browser says from where a request comes.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Lets a request through unless a browser has sent it for a page of somebody else.
-pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let host = host.or_else(|| text(request.headers(), header::HOST.as_str()));
-    let peer = request.extensions().get::<Peer>();
-    let is_near = peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback());
-    let is_open = guard.access() == Access::Open && !guard.wants_tls();
-    let why = if is_open && is_near && host.as_deref().is_some_and(|host| !is_of_here(host)) {
-        Some(
-            "this door is open to this machine alone, so it is reached as localhost, by an address or by a name without a \
-              dot; nothing was done. Another name takes TLS or tokens",
-        )
-    } else if changes(request.method()) && !is_own(request.headers(), host.as_deref()) {
-        Some("a page of another origin has no business here; nothing was done")
-    } else {
-        None
-    };
-    let Some(why) = why else { return next.run(request).await };
+/// Lets a request through unless a browser has sent it for a page of somebody else. An open door is one that every
+/// program of this machine may use.
+pub(crate) async fn check(State(is_open): State<bool>, request: Request, next: Next) -> Response {
+    let Some(why) = refusal(is_open, &request) else { return next.run(request).await };
     let problem = Problem::from(Failure::new(ErrorCode::Forbidden, why));
     if riak::has(request.uri().path()) {
         Refusal(problem).into_response()
@@ -46,8 +32,25 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+/// Returns why a request is refused; `None` if it is not.
+fn refusal(is_open: bool, request: &Request) -> Option<&'static str> {
+    let headers = request.headers();
+    let host = request.uri().authority().map(|authority| Cow::Borrowed(authority.as_str()));
+    let host = host.or_else(|| text(headers, header::HOST.as_str()));
+    let peer = request.extensions().get::<Peer>();
+    let is_near = peer.is_some_and(|peer| peer.address.ip().to_canonical().is_loopback());
+    if is_open && is_near && host.as_deref().is_some_and(|host| !is_of_here(host)) {
+        return Some(
+            "this door is open to this machine alone, so it is reached as localhost, by an address or by a name without a \
+             dot; nothing was done. Another name takes TLS or tokens",
+        );
+    }
+    let is_foreign = changes(request.method()) && !is_own(headers, host.as_deref());
+    is_foreign.then_some("a page of another origin has no business here; nothing was done")
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 fn changes(method: &Method) -> bool {
@@ -60,8 +63,7 @@ fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
         return site == "same-origin" || site == "none";
     }
     let Some(origin) = text(headers, header::ORIGIN.as_str()) else { return true };
-    let origin = origin.split_once("://").map(|(_, origin)| origin);
-    origin.is_some() && origin == host
+    origin.split_once("://").is_some_and(|(_, origin)| Some(origin) == host)
 }
 
 /// Whether no page on the internet can have this host: an address, or a name that no name server there gives, such as

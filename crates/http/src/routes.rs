@@ -57,6 +57,7 @@ async fn not_this_way(method: Method, uri: Uri) -> Response {
 /// Returns everything that the door serves.
 pub(crate) fn of(node: Arc<dyn Node>, settings: &Settings, served: Arc<Served>) -> Router {
     let (limits, access) = (settings.limits, settings.guard.access());
+    let is_open = access == Access::Open && !settings.guard.wants_tls();
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -73,5 +74,5 @@ pub(crate) fn of(node: Arc<dyn Node>, settings: &Settings, served: Arc<Served>) 
             access,
             served,
         })
-        .layer(from_fn_with_state(settings.guard.clone(), pages::check))
+        .layer(from_fn_with_state(is_open, pages::check))
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use jedlik_door::Kind;
 use jedlik_histogram::SharedTimesUs;
 
 use crate::metrics::metric::{Metric, counter, histogram};
@@ -33,28 +34,11 @@ enum Interface {
     Other,
 }
 
-/// Kind of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Get,
-    Put,
-    Delete,
-    List,
-    Other,
-}
-
 const INTERFACES: [(Interface, &str); 4] = [
     (Interface::V1, "v1"),
     (Interface::Riak, "riak"),
     (Interface::Health, "health"),
     (Interface::Other, "other"),
-];
-const KINDS: [(Kind, &str); 5] = [
-    (Kind::Get, "get"),
-    (Kind::Put, "put"),
-    (Kind::Delete, "delete"),
-    (Kind::List, "list"),
-    (Kind::Other, "other"),
 ];
 /// Number of segments of a path that tell what is asked for.
 const SEGMENTS_MAX: usize = 8;
@@ -110,7 +94,7 @@ impl Call {
 /// Counts of the requests that the door has served.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
-    calls: [[Counts; KINDS.len()]; INTERFACES.len()],
+    calls: [[Counts; Kind::ALL.len()]; INTERFACES.len()],
 }
 
 #[derive(Debug, Default)]
@@ -131,7 +115,7 @@ impl Served {
     /// Adds what was counted, without what never happened.
     pub(crate) fn add_to(&self, scrape: &mut Scrape) {
         for ((_, interface), kinds) in INTERFACES.iter().zip(&self.calls) {
-            for ((_, kind), counts) in KINDS.iter().zip(kinds) {
+            for ((_, kind), counts) in Kind::ALL.iter().zip(kinds) {
                 let labels = || vec![("interface", (*interface).into()), ("kind", (*kind).into())];
                 for (class, count) in CLASSES.iter().zip(&counts.classes) {
                     let count = count.load(Ordering::Relaxed);
@@ -155,7 +139,7 @@ mod tests {
 
     use axum::http::{Method, StatusCode};
 
-    use super::{Call, INTERFACES, Interface, KINDS, Kind, Served};
+    use super::{Call, INTERFACES, Interface, Kind, Served};
     use crate::metrics::scrape::Scrape;
 
     #[test]
@@ -189,7 +173,7 @@ mod tests {
         for (index, (interface, _)) in INTERFACES.iter().enumerate() {
             assert_eq!(*interface as usize, index);
         }
-        for (index, (kind, _)) in KINDS.iter().enumerate() {
+        for (index, (kind, _)) in Kind::ALL.iter().enumerate() {
             assert_eq!(*kind as usize, index);
         }
         let served = Served::default();

@@ -83,48 +83,22 @@ struct Results<T> {
     results: Vec<T>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum GetResult {
-    Found {
-        status: u16,
-        #[serde(flatten)]
-        versions: Versions,
-    },
-    Failed(Failed),
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum PutResult {
-    Stored {
-        status: u16,
-        #[serde(flatten)]
-        stored: Stored,
-    },
-    Failed(Failed),
-}
-
 /// Outcome of one entry.
-trait Outcome {
-    fn failure(&self) -> Option<&Failed>;
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome<T> {
+    Done {
+        status: u16,
+        #[serde(flatten)]
+        answer: T,
+    },
+    Failed(Failed),
 }
 
-impl Outcome for GetResult {
-    fn failure(&self) -> Option<&Failed> {
-        match self {
-            Self::Found { .. } => None,
-            Self::Failed(failed) => Some(failed),
-        }
-    }
-}
-
-impl Outcome for PutResult {
-    fn failure(&self) -> Option<&Failed> {
-        match self {
-            Self::Stored { .. } => None,
-            Self::Failed(failed) => Some(failed),
-        }
+impl<T> From<Problem> for Outcome<T> {
+    fn from(problem: Problem) -> Self {
+        let status = problem.status.as_u16();
+        Self::Failed(Failed { status, error: problem.into_shown() })
     }
 }
 
@@ -132,12 +106,6 @@ impl Outcome for PutResult {
 struct Failed {
     status: u16,
     error: Shown<'static>,
-}
-
-impl From<Problem> for Failed {
-    fn from(problem: Problem) -> Self {
-        Self { status: problem.status.as_u16(), error: problem.into_shown() }
-    }
 }
 
 /// Reads many keys in one request.
@@ -157,10 +125,10 @@ pub(crate) async fn get(shared: Asked, request: Request<Body>) -> Result<Respons
         Ok(ClientResponse::Got(answer)) => {
             let versions = Versions::from(&answer);
             let status = if versions.is_absent() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-            GetResult::Found { status: status.as_u16(), versions }
+            Outcome::Done { status: status.as_u16(), answer: versions }
         }
-        Ok(other) => GetResult::Failed(Problem::from(unexpected(other)).into()),
-        Err(problem) => GetResult::Failed(problem.into()),
+        Ok(other) => Problem::from(unexpected(other)).into(),
+        Err(problem) => problem.into(),
     });
     let mut response = answered(results.collect());
     response.extensions_mut().insert(keep::Held::new(room));
@@ -177,17 +145,18 @@ pub(crate) async fn put(shared: Asked, request: Request<Body>) -> Result<Respons
     let answers = ask(&shared, requests.collect()).await;
     let results = answers.into_iter().map(|answer| match answer.map(|answer| answer.response) {
         Ok(ClientResponse::Put(answer)) => {
-            PutResult::Stored { status: StatusCode::OK.as_u16(), stored: Stored::from(&answer) }
+            Outcome::Done { status: StatusCode::OK.as_u16(), answer: Stored::from(&answer) }
         }
-        Ok(other) => PutResult::Failed(Problem::from(unexpected(other)).into()),
-        Err(problem) => PutResult::Failed(problem.into()),
+        Ok(other) => Problem::from(unexpected(other)).into(),
+        Err(problem) => problem.into(),
     });
     Ok(answered(results.collect()))
 }
 
 /// Returns the answer that has these results.
-fn answered<R: Serialize + Outcome>(results: Vec<R>) -> Response {
-    let forbidden = results.iter().filter_map(R::failure).any(|failed| failed.status == 403);
+fn answered<T: Serialize>(results: Vec<Outcome<T>>) -> Response {
+    let is_forbidden = |outcome: &Outcome<T>| matches!(outcome, Outcome::Failed(failed) if failed.status == StatusCode::FORBIDDEN.as_u16());
+    let forbidden = results.iter().any(is_forbidden);
     let mut response = json(StatusCode::OK, "application/json", &Results { results });
     if forbidden {
         response.extensions_mut().insert(PartlyForbidden);
