@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::ensure;
 use jedlik_services::install;
 
 /// Makes sure that nodes' clocks can be set. Without the package the tests that set clocks fail, and say so.
@@ -36,19 +36,8 @@ pub(crate) fn have_make() -> anyhow::Result<()> {
 /// # Errors
 /// The program is missing and could not be installed, and the environment has `CI`.
 pub(crate) fn have_promtool() -> anyhow::Result<bool> {
-    if !has("promtool") {
-        install(&["prometheus"]);
-    }
-    if has("promtool") {
-        return Ok(true);
-    }
-    let missing =
-        "the alert rules can't be checked; `sudo apt-get install prometheus` brings promtool";
-    if std::env::var_os("CI").is_some() {
-        bail!(missing);
-    }
-    println!("{missing}");
-    Ok(false)
+    have_program("promtool", "prometheus", "the alert rules can't be checked")?;
+    Ok(has("promtool"))
 }
 
 /// Makes sure that tests have MariaDB's programs. Without them the tests of the engine on a server fail, and say so.
@@ -56,13 +45,7 @@ pub(crate) fn have_promtool() -> anyhow::Result<bool> {
 /// # Errors
 /// A program is missing and could not be installed, and the environment has `CI`.
 pub(crate) fn have_databases() -> anyhow::Result<()> {
-    if let Err(missing) = jedlik_services::have_programs() {
-        if std::env::var_os("CI").is_some() {
-            bail!(missing);
-        }
-        println!("{missing}");
-    }
-    Ok(())
+    jedlik_services::have_programs().or_else(|missing| tell(&missing.to_string()))
 }
 
 /// Makes sure that tests have a browser. Without it the tests of the page are skipped, and say so.
@@ -76,14 +59,10 @@ pub(crate) fn have_browser() -> anyhow::Result<()> {
         install(&PACKAGES);
     }
     if !is_there() {
-        let missing = format!(
+        return tell(&format!(
             "the page can't be tried in a browser; `sudo apt-get install {}` brings one",
             PACKAGES.join(" ")
-        );
-        if std::env::var_os("CI").is_some() {
-            bail!("{missing}");
-        }
-        println!("{missing}");
+        ));
     }
     Ok(())
 }
@@ -109,12 +88,7 @@ pub(crate) fn have_languages() -> anyhow::Result<()> {
             install(&[package]);
         }
         if !runs() {
-            let missing =
-                format!("there is no {program}; `sudo apt-get install {package}` brings it");
-            if std::env::var_os("CI").is_some() {
-                bail!("{missing}");
-            }
-            println!("{missing}");
+            tell(&format!("there is no {program}; `sudo apt-get install {package}` brings it"))?;
         }
     }
     Ok(())
@@ -122,16 +96,22 @@ pub(crate) fn have_languages() -> anyhow::Result<()> {
 
 /// Makes sure that a package is there, which has a program of the same name.
 fn have(package: &str, otherwise: &str) -> anyhow::Result<()> {
-    if !has(package) {
+    have_program(package, package, otherwise)
+}
+
+fn have_program(program: &str, package: &str, otherwise: &str) -> anyhow::Result<()> {
+    if !has(program) {
         install(&[package]);
     }
-    if !has(package) {
-        let missing =
-            format!("{otherwise}; `sudo apt-get install {package}` brings what that takes");
-        if std::env::var_os("CI").is_some() {
-            bail!("{missing}");
-        }
-        println!("{missing}");
+    if has(program) {
+        return Ok(());
     }
+    tell(&format!("{otherwise}; `sudo apt-get install {package}` brings what that takes"))
+}
+
+/// Tells what is missing, which fails in CI.
+fn tell(missing: &str) -> anyhow::Result<()> {
+    ensure!(std::env::var_os("CI").is_none(), "{missing}");
+    println!("{missing}");
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Refusals {
         let key = (address.ip().to_canonical(), why.to_owned());
         let report = self.with(&self.refused, |troubles, now_us| troubles.happened(now_us, &key));
         if let Some((from, report)) = report {
-            log_refused(from, report);
+            REFUSED.log(from, report);
         }
     }
 
@@ -58,7 +58,7 @@ impl Refusals {
         let key = (address.ip().to_canonical(), why);
         let report = self.with(&self.closed, |troubles, now_us| troubles.happened(now_us, &key));
         if let Some((with, report)) = report {
-            log_closed(with, report);
+            CLOSED.log(with, report);
         }
     }
 
@@ -68,7 +68,7 @@ impl Refusals {
         let key = (from.ip().to_canonical(), format!("{}: {}", door.name(), told(reason)));
         let report = self.with(&self.at_doors, |troubles, now_us| troubles.happened(now_us, &key));
         if let Some((from, report)) = report {
-            log_at_door(from, report);
+            AT_DOOR.log(from, report);
         }
     }
 
@@ -82,13 +82,13 @@ impl Refusals {
     /// Logs which refusals have ended; to be called now and then.
     pub(crate) fn look(&self) {
         for (from, report) in self.with(&self.refused, Troubles::quiet) {
-            log_refused(from, report);
+            REFUSED.log(from, report);
         }
         for (with, report) in self.with(&self.closed, Troubles::quiet) {
-            log_closed(with, report);
+            CLOSED.log(with, report);
         }
         for (from, report) in self.with(&self.at_doors, Troubles::quiet) {
-            log_at_door(from, report);
+            AT_DOOR.log(from, report);
         }
     }
 
@@ -103,23 +103,45 @@ impl Refusals {
     }
 }
 
+/// Lines of the log about one kind of refusals.
+struct Lines {
+    began: &'static str,
+    continues: &'static str,
+    over: &'static str,
+}
+
+const REFUSED: Lines = Lines {
+    began: "a connection was refused",
+    continues: "connections are still being refused",
+    over: "no connection was refused for a minute",
+};
+const CLOSED: Lines = Lines {
+    began: "a connection was closed",
+    continues: "connections are still being closed",
+    over: "no connection was closed for a minute",
+};
+const AT_DOOR: Lines = Lines {
+    began: "a door refused a client",
+    continues: "a door still refuses a client again and again",
+    over: "a door has refused no client for a minute",
+};
+
+impl Lines {
+    fn log(&self, against: Option<Against>, report: Report) {
+        let Self { began, continues, over } = self;
+        let (address, why) = shown(against);
+        match report {
+            Report::Began => warn!(%address, why, "{began}"),
+            Report::Continues { times } => warn!(%address, why, times, "{continues}"),
+            Report::Over { times: 1, .. } => {}
+            Report::Over { times, lasted_s } => info!(%address, why, times, lasted_s, "{over}"),
+        }
+    }
+}
+
 fn shown(against: Option<Against>) -> (String, String) {
     let others = || (String::from("other addresses"), String::from("several reasons"));
     against.map_or_else(others, |(address, why)| (address.to_string(), why))
-}
-
-fn log_refused(from: Option<Against>, report: Report) {
-    let (address, why) = shown(from);
-    match report {
-        Report::Began => warn!(%address, why, "a connection was refused"),
-        Report::Continues { times } => {
-            warn!(%address, why, times, "connections are still being refused");
-        }
-        Report::Over { times: 1, .. } => {}
-        Report::Over { times, lasted_s } => {
-            info!(%address, why, times, lasted_s, "no connection was refused for a minute");
-        }
-    }
 }
 
 /// Returns a door's reason in words.
@@ -130,34 +152,6 @@ fn told(reason: Reason) -> &'static str {
         Reason::Nothing => "neither a token nor a certificate was shown",
         Reason::Token => "a token was shown that is not in force",
         Reason::Forbidden => "the client has no right to what it asked for",
-    }
-}
-
-fn log_at_door(from: Option<Against>, report: Report) {
-    let (address, why) = shown(from);
-    match report {
-        Report::Began => warn!(%address, why, "a door refused a client"),
-        Report::Continues { times } => {
-            warn!(%address, why, times, "a door still refuses a client again and again");
-        }
-        Report::Over { times: 1, .. } => {}
-        Report::Over { times, lasted_s } => {
-            info!(%address, why, times, lasted_s, "a door has refused no client for a minute");
-        }
-    }
-}
-
-fn log_closed(with: Option<Against>, report: Report) {
-    let (address, why) = shown(with);
-    match report {
-        Report::Began => warn!(%address, why, "a connection was closed"),
-        Report::Continues { times } => {
-            warn!(%address, why, times, "connections are still being closed");
-        }
-        Report::Over { times: 1, .. } => {}
-        Report::Over { times, lasted_s } => {
-            info!(%address, why, times, lasted_s, "no connection was closed for a minute");
-        }
     }
 }
 

@@ -58,44 +58,46 @@ fn told(cluster: &Cluster, token: &str) -> Vec<String> {
     [port, &http_port, name, secret].map(str::to_owned).into_iter().chain(files).collect()
 }
 
+/// Runs a script with Riak's client for Node.js, to its end.
+fn walk_in_node(home: &Path, script: &str, args: Vec<String>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPTS).join(script);
+    let said = run(Command::new("node").arg(script).arg(home).args(args)).ok();
+    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+}
+
+/// Runs a script with Riak's client for Python, to its end.
+fn walk_in_python(python: &Path, script: &str, args: Vec<String>) {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut walk = Command::new(python);
+    walk.env("PYTHONPATH", tests.join(riak_http::SCRIPTS)).args(["-B", "-W", "ignore"]);
+    let said = run(walk.arg(tests.join(SCRIPTS).join(script)).args(args)).ok();
+    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+}
+
 #[test]
 fn riaks_client_for_node_comes_in_over_tls_with_a_token() {
     let Some(home) = client_for_node() else { return };
     let (cluster, token) = guarded();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPTS).join("walk_tls.js");
-    let mut walk = Command::new("node");
-    let said = run(walk.arg(script).arg(&home).args(told(&cluster, &token))).ok();
-    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+    walk_in_node(&home, "walk_tls.js", told(&cluster, &token));
 }
 
 #[test]
 fn riaks_client_for_python_comes_in_over_tls_with_a_token_or_a_certificate() {
     let Some(python) = riak_http::python() else { return };
     let (cluster, token) = guarded();
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut walk = Command::new(python);
-    walk.env("PYTHONPATH", tests.join(riak_http::SCRIPTS)).args(["-B", "-W", "ignore"]);
-    walk.arg(tests.join(SCRIPTS).join("walk_tls.py")).args(told(&cluster, &token));
-    let said = run(&mut walk).ok();
-    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+    walk_in_python(&python, "walk_tls.py", told(&cluster, &token));
 }
 
 #[test]
 fn riaks_client_for_node_works_unchanged() {
     let Some(home) = client_for_node() else { return };
     let (_cluster, ports) = cluster();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPTS).join("walk.js");
-    let said = run(Command::new("node").arg(script).arg(&home).args(ports)).ok();
-    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+    walk_in_node(&home, "walk.js", ports);
 }
 
 #[test]
 fn riaks_client_for_python_works_unchanged() {
     let Some(python) = riak_http::python() else { return };
     let (_cluster, ports) = cluster();
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut walk = Command::new(python);
-    walk.env("PYTHONPATH", tests.join(riak_http::SCRIPTS)).args(["-B", "-W", "ignore"]);
-    let said = run(walk.arg(tests.join(SCRIPTS).join("walk.py")).args(ports)).ok();
-    assert!(said.stdout.ends_with("done\n"), "{said:?}");
+    walk_in_python(&python, "walk.py", ports);
 }

@@ -9,19 +9,10 @@ import time
 import shim  # noqa: F401, first of all
 
 import riak
+from refusing import refused
 
 nodes = [{"host": "127.0.0.1", "pb_port": int(port)} for port in sys.argv[1:]]
 client = riak.RiakClient(protocol="pbc", nodes=nodes)
-
-
-def refused(what, words, act):
-    try:
-        act()
-    except Exception as error:
-        assert any(word in str(error) for word in words), f"{what}: {error}"
-        print(f"refused: {what}")
-        return
-    raise AssertionError(f"{what} was not refused")
 
 
 def in_time(what, holds):

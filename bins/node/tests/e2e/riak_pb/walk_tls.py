@@ -11,6 +11,7 @@ import time
 import shim  # noqa: F401, first of all
 
 import riak
+from refusing import refused
 from riak.security import SecurityCreds
 
 pb_port, http_port, name, secret, ca, certificate, key = sys.argv[1:]
@@ -20,16 +21,6 @@ def client(protocol, **credentials):
     credentials = SecurityCreds(cacert_file=ca, **credentials)
     ports = {"pb_port": int(pb_port), "http_port": int(http_port)}
     return riak.RiakClient(protocol=protocol, host="127.0.0.1", credentials=credentials, **ports)
-
-
-def refused(what, words, act):
-    try:
-        act()
-    except Exception as error:
-        assert any(word in str(error) for word in words), f"{what}: {error}"
-        print(f"refused: {what}")
-        return
-    raise AssertionError(f"{what} was not refused")
 
 
 # The node learns of the token a moment after it was made.
