@@ -24,6 +24,7 @@ mod lines;
 pub mod logging;
 mod members;
 mod membership_task;
+mod memory;
 mod news;
 mod node;
 mod notes;

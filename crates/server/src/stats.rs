@@ -182,7 +182,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
 }
 
 /// Sums up the counters of the shards' storage.
-fn of_storage(reports: &[ShardReport]) -> [(&'static str, u64); 24] {
+fn of_storage(reports: &[ShardReport]) -> [(&'static str, u64); 28] {
     let storage = |field: fn(&ShardStats) -> u64| {
         reports.iter().map(|report| field(&report.storage)).sum::<u64>()
     };
@@ -200,6 +200,10 @@ fn of_storage(reports: &[ShardReport]) -> [(&'static str, u64); 24] {
         ("journal_failures", storage(|stats| stats.journal.failures)),
         ("buffer_bytes", storage(|stats| stats.buffer_bytes)),
         ("buffer_records", storage(|stats| stats.buffer_records)),
+        ("cached_bytes", storage(|stats| stats.cache.bytes)),
+        ("cache_hits", storage(|stats| stats.cache.hits)),
+        ("cache_misses", storage(|stats| stats.cache.misses)),
+        ("filter_bytes", storage(|stats| stats.engine.filter_bytes)),
         ("flushes", storage(|stats| stats.engine.flushes)),
         ("flush_failures", storage(|stats| stats.engine.flush_failures)),
         ("engine_bytes", storage(|stats| stats.engine.bytes)),

@@ -24,6 +24,7 @@ use crate::config::{Config, Engine};
 use crate::database;
 use crate::error::NodeError;
 use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
+use crate::memory;
 use crate::pool::{Pool, Share};
 
 /// Largest number of shards that a new directory gets unless its configuration says more.
@@ -302,6 +303,7 @@ fn open_shard(
         buffer_limit_bytes: share(config.storage.buffer_bytes),
         segment_limit_bytes: share(config.storage.journal_bytes),
         queue_limit_bytes: share(config.storage.queue_bytes),
+        records_bytes: memory::for_records(&config.storage) / u64::from(shards),
         burst_limit_bytes: share(LARGE_AT_ONCE_BYTES).max(BURST_LEAST_BYTES),
         sync_interval: config.storage.sync_interval,
         disk_reserve_bytes: config.storage.disk_reserve_bytes,

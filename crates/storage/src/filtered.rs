@@ -314,6 +314,14 @@ impl<S: Store> Store for Filtered<S> {
         Some(self.known().encode())
     }
 
+    fn filter_bytes(&self) -> u64 {
+        let filters = |keys: &Keys| {
+            let reading = keys.reading.as_ref().map(|reading| &reading.keys);
+            keys.filter.iter().chain(reading).map(Filter::encoded_bytes).sum::<usize>()
+        };
+        self.known().partitions.values().map(filters).sum::<usize>() as u64
+    }
+
     fn restore_filters(&self, bytes: &[u8]) {
         let mut known = self.known_mut();
         // They lack what was written since.

@@ -14,6 +14,7 @@ use crate::buffer::Buffer;
 use crate::hint::{HintRow, HintRows, HintRowsBuilder};
 use crate::mark::{self, MetadataWrite};
 use crate::memory::{records_after, span_of};
+use crate::record_cache::RecordCache;
 use crate::store::PageBuilder;
 use crate::{RangeQuery, Store, StoreError};
 
@@ -38,12 +39,14 @@ pub(crate) struct Layers {
     pub(crate) engine: Arc<dyn Store>,
     pub(crate) frozen: Option<Arc<Frozen>>,
     pub(crate) active: Buffer,
+    pub(crate) cache: RecordCache,
 }
 
 impl Layers {
-    /// Lays empty buffers over an engine.
-    pub(crate) fn over(engine: Arc<dyn Store>) -> Self {
-        Self { engine, frozen: None, active: Buffer::default() }
+    /// Lays empty buffers over an engine, and an empty cache that takes up to `cache_bytes`.
+    pub(crate) fn over(engine: Arc<dyn Store>, cache_bytes: u64) -> Self {
+        let cache = RecordCache::new(cache_bytes);
+        Self { engine, frozen: None, active: Buffer::default(), cache }
     }
 
     /// Returns the buffers, newest first.
@@ -54,10 +57,34 @@ impl Layers {
 
     /// Returns the record of `key`. A damaged record is an error.
     pub(crate) fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
-        match self.buffers().find_map(|buffer| buffer.load(key)) {
-            Some(record) => Ok(record.cloned()),
-            None => self.engine.load(key),
+        if let Some(record) = self.cache.load(key) {
+            return Ok(Some(record));
         }
+        let loaded = match self.buffers().find_map(|buffer| buffer.load(key)) {
+            Some(record) => record.cloned(),
+            None => self.engine.load(key)?,
+        };
+        if loaded.is_some() {
+            self.cache.put(key, loaded.as_ref());
+        }
+        Ok(loaded)
+    }
+
+    /// Sets what `key` holds from now on, as [`Buffer::put`] does.
+    pub(crate) fn put(
+        &mut self,
+        key: PlacedKey,
+        record: Option<StoredRecord>,
+        journal_bytes: usize,
+    ) {
+        self.cache.put(&key, record.as_ref());
+        self.active.put(key, record, journal_bytes);
+    }
+
+    /// Notes that everything of `partition` is gone, as [`Buffer::drop_partition`] does.
+    pub(crate) fn drop_partition(&mut self, partition: Partition, journal_bytes: usize) {
+        self.cache.drop_partition(partition);
+        self.active.drop_partition(partition, journal_bytes);
     }
 
     /// Returns the record of `key` as a write finds it: a damaged record counts as missing, and is replaced.

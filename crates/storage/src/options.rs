@@ -38,6 +38,8 @@ pub struct ShardOptions {
     /// before writes are refused; so may its part of the journal, and the journal's queue. It holds a few of the
     /// largest records, which would otherwise be refused by a shard that has hardly anything to do.
     pub burst_limit_bytes: usize,
+    /// Size of the cache of records, in bytes; the engine's filters take a part of it.
+    pub records_bytes: u64,
     /// Longest time that a write which asked for less than `Synced` stays unsynced.
     pub sync_interval: Duration,
     /// Time to wait before a failed flush is tried again.
@@ -59,8 +61,8 @@ pub struct ShardOptions {
 }
 
 impl ShardOptions {
-    /// Returns the defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, a
-    /// sync each second, sweeps of 4,096 records, 1 GiB of the disk kept free of hints, none kept free of records, and
+    /// Returns the defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, no
+    /// cache of records, a sync each second, sweeps of 4,096 records, 1 GiB of the disk kept free of hints, none kept free of records, and
     /// files that may hold anything.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
@@ -71,6 +73,7 @@ impl ShardOptions {
             segment_limit_bytes: 32 << 20,
             queue_limit_bytes: 16 << 20,
             burst_limit_bytes: 0,
+            records_bytes: 0,
             sync_interval: Duration::from_secs(1),
             flush_retry: Duration::from_secs(1),
             sweep_limit_records: 4096,

@@ -160,9 +160,12 @@ impl Shard {
             lost_past: mark::has_lost_past(&*engine)? || !recovery.damaged.is_empty(),
             life: life_mark::in_engine(&*engine)?.mark(),
             progress,
-            options,
             late_room_bytes: late.is_some().then_some(room_bytes),
-            layers: Layers { frozen: late.map(Arc::new), ..Layers::over(engine) },
+            layers: Layers {
+                frozen: late.map(Arc::new),
+                ..Layers::over(engine, options.records_bytes)
+            },
+            options,
             ledger,
             room,
             completed,
@@ -224,7 +227,7 @@ impl Shard {
         let before = current.as_ref().map(meta);
         let after = Some(meta(&stored));
         let frame_bytes = self.stage(ticket, &key, &Edit::Merge(stored.clone()), level)?;
-        self.layers.active.put(key, Some(stored), frame_bytes);
+        self.layers.put(key, Some(stored), frame_bytes);
         self.tally.applies += 1;
         Ok(RecordChange { before, after, mended })
     }
@@ -237,6 +240,8 @@ impl Shard {
         let page = self.layers.range(query)?;
         self.counters.damaged_records.add(page.damaged.len() as u64);
         for key in &page.damaged {
+            // What is done about it begins with what the engine holds.
+            self.layers.cache.forget(key);
             self.counters.troubles.records.happened(&format_args!("{:?}", key.key));
         }
         Ok(page)
@@ -262,6 +267,7 @@ impl Shard {
             },
             buffer_bytes: self.layers.buffers().map(|buffer| buffer.bytes() as u64).sum(),
             buffer_records: self.layers.buffers().map(|buffer| buffer.records().len() as u64).sum(),
+            cache: self.layers.cache.stats(),
             damaged_records: counters.damaged_records.value(),
             overloads: tally.overloads,
             hints: HintStats {
@@ -276,6 +282,7 @@ impl Shard {
                 // An engine that can't say has told why to those who load from it.
                 bytes: engine.size_bytes().unwrap_or(0),
                 records: engine.record_count().unwrap_or(0),
+                filter_bytes: engine.filter_bytes(),
                 flushes: tally.flushes,
                 flush_failures: counters.flush_failures.value(),
                 merges: engine.merges(),
@@ -319,7 +326,7 @@ impl Shard {
     }
 
     fn flush_all(&self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {
-        let Layers { engine, frozen, active } = &self.layers;
+        let Layers { engine, frozen, active, .. } = &self.layers;
         if let Some(frozen) = frozen {
             write_into(&**engine, &frozen.buffer, frozen.all_metadata())?;
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jedlik_histogram::{SharedSizesBytes, SharedTimesUs, SizesBytes, TimesUs};
 
+use crate::record_cache::CacheStats;
 use crate::trouble_log::ShardTroubles;
 
 /// Counters since the shard was opened, and sizes as they are now.
@@ -21,6 +22,8 @@ pub struct ShardStats {
     pub buffer_bytes: u64,
     /// Number of records' entries in the buffers now.
     pub buffer_records: u64,
+    /// Counters of the cache of records.
+    pub cache: CacheStats,
     /// Number of damaged records that loads and pages met, repeats included.
     pub damaged_records: u64,
     /// Number of changes refused because of a full buffer or queue.
@@ -76,6 +79,8 @@ pub struct EngineStats {
     pub bytes: u64,
     /// Number of records in the engine now, those of dropped partitions included until they are swept.
     pub records: u64,
+    /// Memory that the filters of absent keys take, in bytes.
+    pub filter_bytes: u64,
     /// Number of buffers flushed into the engine.
     pub flushes: u64,
     /// Number of flushes that failed; each is tried again.

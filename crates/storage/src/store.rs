@@ -133,6 +133,11 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// Returns the memory that the engine's filters of absent keys take, in bytes.
+    fn filter_bytes(&self) -> u64 {
+        0
+    }
+
     /// Takes over filters that [`Self::filters`] returned when the engine held what it holds now, or more.
     fn restore_filters(&self, _filters: &[u8]) {}
 

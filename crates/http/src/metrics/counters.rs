@@ -234,7 +234,7 @@ const READ_REPAIRS_STALE: &str = "Read repairs of replicas that were behind.";
 const READ_REPAIRS_FALLBACK: &str =
     "Read repairs of either kind that went to a fallback, as a hint.";
 
-pub(crate) static STORAGE: [Row; 24] = [
+pub(crate) static STORAGE: [Row; 28] = [
     row("applies", counter("jedlik_applied_records", "Records that storage has merged and kept.")),
     row("journal_appends", counter("jedlik_journal_appends", "Changes written to the journals.")),
     row(
@@ -254,6 +254,22 @@ pub(crate) static STORAGE: [Row; 24] = [
     ),
     row("buffer_bytes", gauge("jedlik_buffer_size", "Size of the buffers in memory.").bytes()),
     row("buffer_records", gauge("jedlik_buffer_records", "Entries of records in the buffers.")),
+    row(
+        "cached_bytes",
+        gauge("jedlik_record_cache", "Memory of records that were read or written lately.").bytes(),
+    ),
+    row(
+        "cache_hits",
+        counter("jedlik_record_cache_hits", "Loads of records that were answered from memory."),
+    ),
+    row(
+        "cache_misses",
+        counter("jedlik_record_cache_misses", "Loads that were answered by buffers or engines."),
+    ),
+    row(
+        "filter_bytes",
+        gauge("jedlik_filters", "Memory of the filters that say which keys are absent.").bytes(),
+    ),
     row("flushes", counter("jedlik_flushes", "Buffers flushed into the engines.")),
     row(
         "flush_failures",

@@ -21,6 +21,8 @@ use super::{
 
 /// Smallest cache or buffer, in bytes.
 const MEMORY_LEAST_BYTES: u64 = 1 << 20;
+/// Least memory for data, in bytes: what caches and buffers take by default.
+const DATA_LEAST_BYTES: u64 = 64 << 20;
 
 impl Settings {
     /// Checks the settings, and makes a configuration of them.
@@ -157,6 +159,11 @@ impl Check {
     }
 
     fn storage(&mut self) -> Option<StorageLimits> {
+        let whole = if self.settings.by_name.contains_key("storage.memory_bytes") {
+            self.number("storage.memory_bytes", DATA_LEAST_BYTES..=1 << 40)
+        } else {
+            None
+        };
         let memory = MEMORY_LEAST_BYTES..=u64::from(u32::MAX);
         let cache = self.number("storage.cache_bytes", memory.clone());
         let buffer = self.number("storage.buffer_bytes", memory.clone());
@@ -167,7 +174,8 @@ impl Check {
         let flush_reserve = self.number("storage.flush_reserve_bytes", 0..=u64::MAX);
         self.check_reserve(flush_reserve, journal);
         let stall_after = self.number("storage.stall_after_ms", 100..=3_600_000);
-        Some(StorageLimits {
+        let limits = StorageLimits {
+            memory_bytes: whole,
             cache_bytes: cache? as usize,
             buffer_bytes: buffer? as usize,
             journal_bytes: journal? as usize,
@@ -176,7 +184,22 @@ impl Check {
             disk_reserve_bytes: reserve?,
             flush_reserve_bytes: flush_reserve?,
             stall_after: Duration::from_millis(stall_after?),
-        })
+        };
+        self.check_memory(&limits);
+        Some(limits)
+    }
+
+    /// Checks that caches and buffers have room in the memory that is to hold them.
+    fn check_memory(&mut self, limits: &StorageLimits) {
+        let Some(memory) = limits.memory_bytes else { return };
+        let fixed = limits.fixed_bytes();
+        if memory < fixed {
+            let why = format!(
+                "storage.cache_bytes and twice storage.buffer_bytes are {fixed} together; make it at least as much, or \
+                 those less"
+            );
+            let _noted: Option<()> = self.unusable("storage.memory_bytes", &why);
+        }
     }
 
     /// Checks that the reserve has room for the journals, since what is journalled must find room when it is moved.

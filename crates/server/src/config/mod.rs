@@ -108,6 +108,8 @@ pub struct Tls {
 /// Limits on memory and files of the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageLimits {
+    /// Memory for data, all shards together: caches, buffers, filters and records; `None` for a share of the machine's.
+    pub memory_bytes: Option<u64>,
     /// Size of the engines' caches, all shards together.
     pub cache_bytes: usize,
     /// Size of the buffers, all shards together.
@@ -124,6 +126,15 @@ pub struct StorageLimits {
     pub flush_reserve_bytes: u64,
     /// Time after which a disk that has not finished a write or a sync counts as stalled.
     pub stall_after: Duration,
+}
+
+impl StorageLimits {
+    /// Returns the memory that caches and buffers take whatever is read, in bytes.
+    #[must_use]
+    pub fn fixed_bytes(&self) -> u64 {
+        // While one buffer is moved into the engine, another fills.
+        (self.cache_bytes + 2 * self.buffer_bytes) as u64
+    }
 }
 
 /// Bounds on what waits, and on how long.

@@ -49,7 +49,7 @@ const fn option(
 }
 
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 54] = [
+pub const OPTIONS: [ConfigOption; 55] = [
     option(
         "data_dir",
         None,
@@ -200,6 +200,13 @@ pub const OPTIONS: [ConfigOption; 54] = [
         Some("1000"),
         "a whole number from 1 to 100000",
         "Spans that the node makes in a second, whoever wants them; past it requests are not traced",
+    ),
+    option(
+        "storage.memory_bytes",
+        None,
+        "a number of bytes from 67108864 to 1099511627776",
+        "Memory for data: the engines' caches, twice the buffers and the filters of absent keys, and the rest for records \
+         that were read or written lately; where it is not set, an eighth of the machine's or of the control group's",
     ),
     option(
         "storage.cache_bytes",

@@ -184,6 +184,11 @@ const MISTAKES: &[(&str, &str)] = &[
              every node, or that greater if no link is so slow",
     ),
     (
+        "storage.cache_bytes = 33554433\nstorage.memory_bytes = 67108864",
+        "node.toml:2: storage.memory_bytes can't be \"67108864\": storage.cache_bytes and twice storage.buffer_bytes are \
+             67108865 together; make it at least as much, or those less",
+    ),
+    (
         "storage.cache_bytes = 1",
         "node.toml:1: storage.cache_bytes can't be \"1\": it takes a number of bytes from \
              1048576 to 4294967295",

@@ -95,7 +95,7 @@ pub(crate) fn replay(
     let required = Required::of(progress, &**engine, (disk.path(), &numbers))?;
     let mut reader = Reader::default();
     required.begin(&mut reader);
-    let mut batch = Batch { layers: Layers::over(engine.clone()), into };
+    let mut batch = Batch { layers: Layers::over(engine.clone(), 0), into };
     let mut room_bytes = ROOM_FOR_A_COMMIT_BYTES;
     let held = mark::load(&**engine)?;
     let mut reached = held;

@@ -24,7 +24,7 @@ impl Shard {
         // A partition that seems empty is dropped too: the change that made it so may have failed to reach the disk.
         let frame_bytes = self.stage_drop(partition);
         self.answer_after(ticket, Durability::Synced);
-        self.layers.active.drop_partition(partition, frame_bytes);
+        self.layers.drop_partition(partition, frame_bytes);
         self.tally.drops += 1;
         Ok(())
     }

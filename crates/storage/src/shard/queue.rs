@@ -209,6 +209,7 @@ impl Shard {
             match report {
                 FlushReport::Flushed => {
                     self.layers.frozen = None;
+                    self.layers.cache.leave(self.layers.engine.filter_bytes());
                     self.flush_failure = None;
                     self.tally.flushes += 1;
                 }

@@ -93,7 +93,7 @@ impl Shard {
     ) -> Result<(), StoreError> {
         let edit = record.clone().map_or(Edit::Remove, Edit::Set);
         let frame_bytes = self.stage(ticket, &key, &edit, Durability::Synced)?;
-        self.layers.active.put(key, record, frame_bytes);
+        self.layers.put(key, record, frame_bytes);
         Ok(())
     }
 }

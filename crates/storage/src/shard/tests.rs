@@ -48,6 +48,8 @@ impl Bench {
             flush_retry: Duration::from_millis(1),
             // Each hold looks at the disk itself.
             disk_check_interval: Duration::ZERO,
+            // Room for some records and not for all.
+            records_bytes: 2 << 10,
             ..ShardOptions::new(IDENTITY, "/faulty".into())
         };
         Self { machine, disk, engine: Arc::new(MemoryStore::new()), options }
