@@ -4,9 +4,10 @@
 //! what the shard is owed by its own node (completions, views, orders) is never refused, and is bounded by
 //! what it asked for.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition};
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::pool::Share;
 use crate::progress::Progress;
 use crate::reply::Origin;
+use crate::shard::Seat;
 use crate::stats::ShardReport;
 use crate::weight;
 
@@ -75,55 +77,98 @@ pub(crate) struct InboxLimits {
 /// Sending end of a shard's queue; clones share it.
 #[derive(Clone)]
 pub(crate) struct Inbox {
-    sender: mpsc::Sender<Mail>,
-    waiting: Arc<Waiting>,
+    shared: Arc<Shared>,
     limits: InboxLimits,
+    /// Seat of the shard's driver, at which what is queued may be dealt with.
+    pub(crate) seat: Seat,
 }
 
-/// Receiving end of a shard's queue.
+/// Receiving end of a shard's queue, for whoever does the shard's work at the moment.
+#[derive(Clone)]
 pub(crate) struct InboxReader {
-    receiver: mpsc::Receiver<Mail>,
-    waiting: Arc<Waiting>,
+    shared: Arc<Shared>,
 }
 
-/// Number and size of what waits, and the shard's progress.
-#[derive(Debug)]
-struct Waiting {
+/// Queue of one shard, with number and size of what waits, and the shard's progress.
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    /// Whether mail was left of which the thread was not told.
+    left: AtomicBool,
     inputs: AtomicUsize,
     bytes: Share,
     progress: Progress,
 }
 
-impl Waiting {
-    fn add(&self, bytes: usize) {
-        self.inputs.fetch_add(1, Ordering::Relaxed);
-        self.bytes.add(bytes);
-    }
-
-    fn subtract(&self, bytes: usize) {
-        self.inputs.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.subtract(bytes);
-    }
+#[derive(Default)]
+struct Queue {
+    mails: VecDeque<Mail>,
+    /// Whether the shard's thread waits for mail.
+    asleep: bool,
+    /// Whether the thread was called while it was awake: it is not to wait before it has looked once more.
+    called: bool,
 }
 
 /// Makes an empty queue; `bytes` counts what waits in it.
 pub(crate) fn inbox(limits: InboxLimits, bytes: Share) -> (Inbox, InboxReader) {
-    let (sender, receiver) = mpsc::channel();
-    let progress = Progress::new(limits.stall_after);
-    let waiting = Arc::new(Waiting { inputs: AtomicUsize::new(0), bytes, progress });
-    (Inbox { sender, waiting: Arc::clone(&waiting), limits }, InboxReader { receiver, waiting })
+    let shared = Arc::new(Shared {
+        queue: Mutex::default(),
+        filled: Condvar::new(),
+        left: AtomicBool::new(false),
+        inputs: AtomicUsize::new(0),
+        bytes,
+        progress: Progress::new(limits.stall_after),
+    });
+    (Inbox { shared: Arc::clone(&shared), limits, seat: Seat::default() }, InboxReader { shared })
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing panics with the queue locked")
+    }
+
+    fn push(&self, mail: Mail, wakes: bool) {
+        self.progress.expect();
+        self.inputs.fetch_add(1, Ordering::Relaxed);
+        self.bytes.add(weight::of_mail(&mail));
+        let mut queue = self.queue();
+        queue.mails.push_back(mail);
+        if wakes {
+            self.wake(queue);
+        } else {
+            self.left.store(true, Ordering::Release);
+        }
+    }
+
+    /// Wakes the thread if it waits: otherwise it looks at the queue before it does.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        if mem::take(&mut queue.asleep) {
+            drop(queue);
+            self.filled.notify_one();
+        }
+    }
 }
 
 impl Inbox {
     /// Queues a request, or gives it back if too much waits, or the shard stands still.
     #[must_use]
     pub(crate) fn offer(&self, mail: Mail) -> Option<Mail> {
-        if self.stalled().is_some() { Some(mail) } else { self.put(mail, 1) }
+        self.offer_to(mail, true)
+    }
+
+    /// Queues a request as [`Self::offer`] does, and leaves it to [`Self::attend`] that it is dealt with.
+    #[must_use]
+    pub(crate) fn leave(&self, mail: Mail) -> Option<Mail> {
+        self.offer_to(mail, false)
+    }
+
+    fn offer_to(&self, mail: Mail, wakes: bool) -> Option<Mail> {
+        if self.stalled().is_some() { Some(mail) } else { self.put(mail, 1, wakes) }
     }
 
     /// Returns how long the shard has stood still; `None` if it works.
     pub(crate) fn stalled(&self) -> Option<Duration> {
-        self.waiting.progress.stalled()
+        self.shared.progress.stalled()
     }
 
     /// Returns the failure with which a request that was given back is answered.
@@ -140,65 +185,97 @@ impl Inbox {
         Failure::new(ErrorCode::Overloaded, message)
     }
 
-    /// Queues a peer's answer, or gives it back if far too much waits: the request then times out.
+    /// Queues a peer's answer as [`Self::leave`] does, or gives it back if far too much waits: the request then times
+    /// out.
     #[must_use]
-    pub(crate) fn offer_answer(&self, mail: Mail) -> Option<Mail> {
-        self.put(mail, 2)
+    pub(crate) fn leave_answer(&self, mail: Mail) -> Option<Mail> {
+        self.put(mail, 2, false)
+    }
+
+    /// Queues mail that must not be refused, as [`Self::leave`] does.
+    pub(crate) fn leave_order(&self, mail: Mail) {
+        self.shared.push(mail, false);
     }
 
     /// Queues mail that must not be refused.
     pub(crate) fn push(&self, mail: Mail) {
-        // A shard that has ended needs nothing any more.
-        let _gone = self.send(mail);
+        self.shared.push(mail, true);
+    }
+
+    /// Sees to it that mail which was left is dealt with: `here`, as far as that takes no waiting, or by the shard's
+    /// thread.
+    pub(crate) fn attend(&self, here: bool) {
+        let left = &self.shared.left;
+        if !left.load(Ordering::Acquire) || !left.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        if here { self.seat.attend(self) } else { self.call() }
+    }
+
+    /// Has the shard's thread look what there is to do, be it mail or anything else.
+    pub(crate) fn call(&self) {
+        let mut queue = self.shared.queue();
+        queue.called = true;
+        self.shared.wake(queue);
     }
 
     /// Returns the number of inputs that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.inputs.load(Ordering::Relaxed)
+        self.shared.inputs.load(Ordering::Relaxed)
     }
 
     /// Queues mail, or gives it back if so many times the limits wait already.
-    fn put(&self, mail: Mail, times: usize) -> Option<Mail> {
-        let full = self.waiting.inputs.load(Ordering::Relaxed) >= self.limits.inputs * times
-            || self.waiting.bytes.is_full(times);
-        if full { Some(mail) } else { self.send(mail) }
-    }
-
-    fn send(&self, mail: Mail) -> Option<Mail> {
-        let bytes = weight::of_mail(&mail);
-        self.waiting.progress.expect();
-        self.waiting.add(bytes);
-        let returned = self.sender.send(mail).err()?;
-        self.waiting.subtract(bytes);
-        Some(returned.0)
+    fn put(&self, mail: Mail, times: usize, wakes: bool) -> Option<Mail> {
+        if self.waiting() >= self.limits.inputs * times || self.shared.bytes.is_full(times) {
+            return Some(mail);
+        }
+        self.shared.push(mail, wakes);
+        None
     }
 }
 
 impl InboxReader {
-    /// Returns the next mail, and waits for it up to `timeout`, without a limit if that is `None`.
-    pub(crate) fn next(&self, timeout: Option<Duration>) -> Option<Mail> {
-        self.waiting.progress.rest();
-        let received = match timeout {
-            Some(timeout) => match self.receiver.recv_timeout(timeout) {
-                Err(RecvTimeoutError::Disconnected) => Some(Mail::Close),
-                other => other.ok(),
-            },
-            None => Some(self.receiver.recv().unwrap_or(Mail::Close)),
-        };
-        self.counted(received)
+    /// Waits until there is mail, up to `timeout`; for the shard's thread alone.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let mut queue = self.shared.queue();
+        if queue.mails.is_empty() && !queue.called {
+            self.shared.progress.rest();
+            queue.asleep = true;
+            let sleeps = |queue: &mut Queue| queue.asleep && queue.mails.is_empty();
+            let waited = self.shared.filled.wait_timeout_while(queue, timeout, sleeps);
+            (queue, _) = waited.expect("nothing panics with the queue locked");
+        }
+        (queue.asleep, queue.called) = (false, false);
+        self.shared.progress.begin();
     }
 
     /// Returns the next mail if it is there already.
-    pub(crate) fn next_now(&self) -> Option<Mail> {
-        self.counted(self.receiver.try_recv().ok())
+    pub(crate) fn take(&self) -> Option<Mail> {
+        self.take_if(|_| true)
     }
 
-    fn counted(&self, mail: Option<Mail>) -> Option<Mail> {
-        self.waiting.progress.begin();
-        if let Some(mail) = &mail {
-            self.waiting.subtract(weight::of_mail(mail));
+    /// Returns the next mail if it is there already and `wanted`.
+    pub(crate) fn take_if(&self, wanted: impl FnOnce(&Mail) -> bool) -> Option<Mail> {
+        let mail = self.shared.queue().mails.pop_front_if(|mail| wanted(mail))?;
+        self.shared.progress.begin();
+        self.shared.inputs.fetch_sub(1, Ordering::Relaxed);
+        self.shared.bytes.subtract(weight::of_mail(&mail));
+        Some(mail)
+    }
+
+    /// Notes that somebody other than the shard's thread has done what it could. Returns whether anything is left.
+    pub(crate) fn visited(&self) -> bool {
+        let queue = self.shared.queue();
+        if queue.asleep && queue.mails.is_empty() {
+            self.shared.progress.rest();
         }
-        mail
+        !queue.mails.is_empty()
+    }
+
+    /// Waits for the next mail up to `timeout`, and takes it.
+    pub(crate) fn next(&self, timeout: Duration) -> Option<Mail> {
+        self.wait(timeout);
+        self.take()
     }
 }
 
@@ -214,6 +291,7 @@ mod tests {
     use super::{InboxLimits, Mail, inbox};
     use crate::pool::Pool;
 
+    const LONG: Duration = Duration::from_secs(600);
     const LIMITS: InboxLimits = InboxLimits { inputs: 100, stall_after: Duration::from_secs(600) };
 
     fn large(length: usize) -> Record {
@@ -238,12 +316,12 @@ mod tests {
             inbox(InboxLimits { inputs: 2, ..LIMITS }, Pool::new(1_000, 1).share());
         assert!(inbox.offer(mail()).is_none() && inbox.offer(mail()).is_none());
         assert!(inbox.offer(mail()).is_some());
-        assert!(inbox.offer_answer(mail()).is_none() && inbox.offer_answer(mail()).is_none());
-        assert!(inbox.offer_answer(mail()).is_some());
+        assert!(inbox.leave_answer(mail()).is_none() && inbox.leave_answer(mail()).is_none());
+        assert!(inbox.leave_answer(mail()).is_some());
         inbox.push(mail());
         assert_eq!(inbox.waiting(), 5);
         for _ in 0..4 {
-            assert!(reader.next_now().is_some());
+            assert!(reader.take().is_some());
         }
         assert!(inbox.offer(mail()).is_none());
     }
@@ -260,17 +338,53 @@ mod tests {
         };
         assert!(inbox.offer(answer()).is_none() && inbox.offer(answer()).is_none());
         assert!(inbox.offer(mail()).is_some(), "more than 1,000 bytes wait");
-        assert!(inbox.offer_answer(mail()).is_none(), "an answer may still come");
-        assert!(reader.next_now().is_some());
+        assert!(inbox.leave_answer(mail()).is_none(), "an answer may still come");
+        assert!(reader.take().is_some());
         assert!(inbox.offer(mail()).is_none());
     }
 
     #[test]
-    fn a_reader_waits_no_longer_than_it_may_and_ends_with_its_last_sender() {
+    fn a_reader_waits_no_longer_than_it_may_and_no_longer_than_it_has_to() {
         let (inbox, reader) = inbox(LIMITS, Pool::new(1_000, 1).share());
-        assert!(reader.next(Some(Duration::from_millis(1))).is_none());
-        drop(inbox);
-        assert!(matches!(reader.next(None), Some(Mail::Close)));
+        assert!(reader.next(Duration::from_millis(1)).is_none());
+        let waits = std::thread::spawn(move || reader.next(LONG).is_some());
+        inbox.push(mail());
+        assert!(waits.join().unwrap());
+    }
+
+    #[test]
+    fn mail_that_is_left_wakes_nobody_until_somebody_sees_to_it() {
+        let (inbox, reader) = inbox(LIMITS, Pool::new(1_000, 1).share());
+        let waits = {
+            let reader = reader.clone();
+            std::thread::spawn(move || reader.wait(LONG))
+        };
+        while !reader.shared.queue().asleep {
+            std::thread::yield_now();
+        }
+        assert!(inbox.leave(mail()).is_none() && inbox.leave_answer(mail()).is_none());
+        assert!(reader.shared.queue().asleep && inbox.waiting() == 2);
+        assert!(reader.take_if(|_| false).is_none());
+        assert!(reader.take_if(|_| true).is_some() && reader.visited(), "one is left");
+        inbox.attend(false);
+        waits.join().unwrap();
+        reader.wait(LONG);
+        assert!(reader.take().is_some() && !reader.visited());
+        assert_eq!(inbox.waiting(), 0);
+        // What it is called for need not be mail.
+        inbox.call();
+        reader.wait(LONG);
+    }
+
+    #[test]
+    fn a_shard_whose_mail_a_visitor_has_dealt_with_does_not_stand_still() {
+        let limits = InboxLimits { stall_after: Duration::ZERO, ..LIMITS };
+        let (inbox, reader) = inbox(limits, Pool::new(1_000, 1).share());
+        reader.shared.queue().asleep = true;
+        assert!(inbox.leave(mail()).is_none());
+        assert!(inbox.stalled().is_some(), "it is not dealt with yet");
+        assert!(reader.take().is_some() && inbox.stalled().is_some());
+        assert!(!reader.visited() && inbox.stalled().is_none());
     }
 
     #[test]
@@ -289,7 +403,7 @@ mod tests {
         assert!(first.offer(mail()).is_some(), "they fill the node's queue");
         assert!(second.offer(answer()).is_none(), "the other shard has a least of its own");
         assert!(second.offer(mail()).is_some(), "and no more");
-        assert!(reader.next_now().is_some() && reader.next_now().is_some());
+        assert!(reader.take().is_some() && reader.take().is_some());
         assert!(second.offer(mail()).is_none());
     }
 
@@ -299,14 +413,14 @@ mod tests {
         let (inbox, reader) = inbox(limits, Pool::new(1_000, 1).share());
         assert!(inbox.offer(mail()).is_none(), "it waits for something to do");
         assert!(inbox.offer(mail()).is_some(), "it has not taken what it was given");
-        assert!(reader.next(None).is_some());
+        assert!(reader.next(LONG).is_some());
         assert!(inbox.stalled().is_some() && inbox.offer(mail()).is_some());
         assert!(inbox.refusal().message.contains("ask another"));
-        assert!(inbox.offer_answer(mail()).is_none(), "what it has asked for may still come");
+        assert!(inbox.leave_answer(mail()).is_none(), "what it has asked for may still come");
         inbox.push(mail());
-        assert!(reader.next_now().is_some() && reader.next_now().is_some());
+        assert!(reader.take().is_some() && reader.take().is_some());
         assert!(inbox.offer(mail()).is_some(), "it is at the next one");
-        let rests = std::thread::spawn(move || drop(reader.next(Some(Duration::from_secs(600)))));
+        let rests = std::thread::spawn(move || drop(reader.next(LONG)));
         while inbox.stalled().is_some() {
             std::thread::yield_now();
         }

@@ -48,7 +48,7 @@ pub struct Node {
     pub(crate) ticks: Ticks,
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) membership_task: JoinHandle<Result<Option<DataDir>, JoinError>>,
-    pub(crate) upkeep: [JoinHandle<()>; 3],
+    pub(crate) upkeep: Vec<JoinHandle<()>>,
     pub(crate) ended: oneshot::Receiver<Ending>,
     /// Receiver that hears once that the node may serve.
     pub(crate) serves: oneshot::Receiver<()>,

@@ -100,7 +100,7 @@ mod tests {
         let asked = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&asked);
         thread::spawn(move || {
-            while let Some(mail) = reader.next(None) {
+            while let Some(mail) = reader.next(LONG) {
                 match mail {
                     Mail::Report(to) => {
                         let refusals = count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -140,13 +140,13 @@ mod tests {
         );
         // It begins with something, and does not come back.
         still.push(Mail::Believe);
-        assert!(reader.next_now().is_some());
+        assert!(reader.take().is_some());
         let (counting, _) = counting();
         let shards = vec![still, counting.shards[0].clone()];
         let told = timeout(LONG, Reports::of(shards).now()).await.expect("nobody is waited for");
         assert!(!told[0].serves && told[0].troubles[0].kind == TroubleKind::Stalled);
         assert_eq!(told[1].refusals, 1);
-        assert!(reader.next_now().is_none_or(|mail| matches!(mail, Mail::Report(_))));
+        assert!(reader.take().is_none_or(|mail| matches!(mail, Mail::Report(_))));
     }
 
     #[tokio::test]

@@ -32,6 +32,7 @@ use crate::reply::Origin;
 use crate::reports::Reports;
 use crate::saver::SaveHealth;
 
+mod attend;
 mod counts;
 mod doors;
 mod places;
@@ -159,7 +160,7 @@ impl Router {
                 // An answer with a shard that this node lacks answers nothing that it asked.
                 if let Some(shard) = self.shards.get((id >> 48) as usize) {
                     let answer = Mail::PeerAnswer { from, id, stamp, response };
-                    let refused = shard.offer_answer(answer);
+                    let refused = shard.leave_answer(answer);
                     self.count_overload(refused.is_some());
                 }
             }
@@ -179,7 +180,7 @@ impl Router {
         }
     }
 
-    /// Routes a client's request, whichever way it came.
+    /// Routes a client's request, whichever way it came; [`Self::attend`] has to follow.
     pub(crate) fn route_client(&self, view: &View, origin: Origin, request: ClientRequest) {
         let origin = self.begin_client_span(origin, &request);
         let layout = view.layout_version();
@@ -207,7 +208,7 @@ impl Router {
             | ClientRequest::Scan(_) => match self.shard_of_client(view, &request) {
                 Ok(shard) => {
                     if let Some(Mail::Client { origin, .. }) =
-                        shard.offer(Mail::Client { origin, request })
+                        shard.leave(Mail::Client { origin, request })
                     {
                         self.count_overload(true);
                         refuse(origin, shard.refusal());
@@ -309,7 +310,7 @@ impl Router {
         match self.shard_of_peer(view, &request) {
             Ok(shard) => {
                 let mail = Mail::Peer { from, origin, terms, request };
-                if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
+                if let Some(Mail::Peer { origin, .. }) = shard.leave(mail) {
                     self.count_overload(true);
                     refuse(origin, shard.refusal());
                 }
@@ -354,9 +355,11 @@ impl Handler for Router {
 
     fn received(&self, connection: &Connection, frames: &mut Vec<Frame>) {
         let view = Arc::clone(&self.view.borrow());
+        let count = frames.len();
         for frame in frames.drain(..) {
             self.route(&view, connection, frame);
         }
+        self.attend(count);
     }
 
     fn refused(&self, address: SocketAddr, why: &str) {

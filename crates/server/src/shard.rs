@@ -39,16 +39,20 @@ mod disk;
 mod keeping;
 mod lives;
 mod running;
+mod seat;
 mod storing;
 mod traced;
 mod untold;
+mod visit;
 
 use copy::CopyReader;
 use disk::DiskWatch;
 pub(crate) use running::RunningShard;
+pub(crate) use seat::Seat;
 use storing::fault;
 use traced::ShardSpans;
 use untold::Untold;
+use visit::Visits;
 
 /// Largest number of mails taken in one turn: enough to group commits, few enough to be submitted soon.
 const TURN_MAIL: usize = 256;
@@ -93,7 +97,6 @@ struct ShardDriver {
     outcomes: OutcomeFilter,
     untold: Untold,
     counts: Counts,
-    layout: LayoutVersion,
     /// Last view that the shard was told.
     view: Option<Arc<View>>,
     /// Changes that admins have made, for the shard's next life.
@@ -103,6 +106,7 @@ struct ShardDriver {
     /// Reader of an earlier copy, while the shard is refilled.
     copy: Option<CopyReader>,
     spans: ShardSpans,
+    visits: Visits,
 }
 
 /// Counts of one life of a shard.
@@ -159,36 +163,44 @@ impl ShardDriver {
             outcomes: OutcomeFilter::default(),
             untold: Untold::default(),
             counts: Counts::default(),
-            layout: 0,
             view: None,
             background: Vec::new(),
             disk: DiskWatch::default(),
             hints: HintNews { changed: true, targets: Vec::new() },
             copy: None,
+            visits: Visits::default(),
         }
     }
 
     /// Does one round of the loop. Returns false once it should end.
     fn turn(&mut self) -> bool {
-        let (mut going, mut taken) = (true, 0);
-        let mut mail = self.inbox.next(Some(self.patience()));
-        while let Some(next) = mail {
-            going &= self.take(next);
-            taken += 1;
-            mail = if taken < TURN_MAIL { self.inbox.next_now() } else { None };
+        let mut going = true;
+        self.execute_all(self.around.clock.now());
+        for _ in 0..TURN_MAIL {
+            let Some(mail) = self.inbox.take() else { break };
+            going &= self.take(mail);
         }
         let now = self.around.clock.now();
+        self.visits.turned_us = now.mono_us;
         self.watch_disk(now);
         self.retry_votes(now);
         self.tell_hint_totals(now);
         self.untold.tell(&self.around.membership);
-        if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
+        if self.is_due(now) {
             self.feed(now, Input::Timeout);
         }
         self.disk.keeping.is_mending = false;
         self.hold_back(now);
         self.storage.submit();
         going
+    }
+
+    fn layout(&self) -> LayoutVersion {
+        self.view.as_ref().map_or(0, |view| view.layout_version())
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us)
     }
 
     /// Returns how long the machines can wait, and storage's other threads, which fail in silence.
@@ -203,7 +215,6 @@ impl ShardDriver {
         let now = self.around.clock.now();
         match mail {
             Mail::View(view) => {
-                self.layout = view.layout_version();
                 self.view = Some(Arc::clone(&view));
                 self.feed(now, Input::View(view));
             }
@@ -216,7 +227,7 @@ impl ShardDriver {
                     self.spans.begin(reply, trace);
                     self.feed(now, Input::Client { reply, request });
                 }
-                Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
+                Err(full) => origin.answer_client(self.layout(), ClientResponse::Failed(full)),
             },
             Mail::Peer { from, origin, terms, request } => {
                 match self.room_to_coordinate(&request) {
@@ -226,7 +237,7 @@ impl ShardDriver {
                         self.spans.begin(reply, trace);
                         self.feed(now, Input::Peer { from, reply, terms, request });
                     }
-                    Err(full) => origin.refuse(asked(&request), self.layout, full),
+                    Err(full) => origin.refuse(asked(&request), self.layout(), full),
                 }
             }
             Mail::PeerAnswer { from, id, stamp, response } => {
@@ -272,9 +283,7 @@ impl ShardDriver {
     /// Gives the replica one input and executes what comes out, and what comes out of that.
     fn feed(&mut self, now: Now, input: Input) {
         self.replica.handle(now, input);
-        while let Some(output) = self.replica.poll_output() {
-            self.execute(now, output);
-        }
+        self.execute_all(now);
     }
 
     fn execute(&mut self, now: Now, output: Output) {
@@ -344,7 +353,7 @@ impl ShardDriver {
             let took_us = now.mono_us.saturating_sub(at_us);
             self.counts.requests.answered(kind, took_us, &response);
         }
-        origin.answer_client(self.layout, response);
+        origin.answer_client(self.layout(), response);
     }
 
     fn report(&self) -> ShardReport {

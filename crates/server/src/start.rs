@@ -148,11 +148,12 @@ impl Prepared {
         task.begin();
         let membership_task = fatal::spawn("membership", task.run(events));
         ticks.spawn(membership.clone())?;
-        let upkeep = [
+        let mut upkeep = router.keep_time(&around.clock);
+        upkeep.extend([
             upkeep::spawn(inboxes, watched, membership.clone(), router.refusals()),
             seeds::spawn(seeds, Arc::clone(&peers), membership.clone(), clock),
             around.presence.spawn(clock),
-        ];
+        ]);
         Ok(Node {
             id: me.node,
             name: me.identity.name,

@@ -99,7 +99,10 @@ impl ShardSource {
         reached: Option<ShardProgress>,
     ) -> Result<Shard, OpenError> {
         let completions = self.completions.clone();
-        let completed = Box::new(move |done| completions.push(Mail::Completed(done)));
+        let completed = Box::new(move |done| {
+            completions.leave_order(Mail::Completed(done));
+            completions.attend(true);
+        });
         let options = ShardOptions { reached, ..self.options.clone() };
         let (storage, recovery) = Shard::open(options, engine, completed)?;
         log_recovery(self.options.identity.shard, &recovery);

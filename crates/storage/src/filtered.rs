@@ -314,6 +314,10 @@ impl<S: Store> Store for Filtered<S> {
         Some(self.known().encode())
     }
 
+    fn is_absent(&self, key: &PlacedKey) -> bool {
+        !self.known().may_hold(key)
+    }
+
     fn filter_bytes(&self) -> u64 {
         let filters = |keys: &Keys| {
             let reading = keys.reading.as_ref().map(|reading| &reading.keys);

@@ -213,6 +213,11 @@ impl<S: Store> Store for Guarded<S> {
         self.engine.as_ref().filter(|_| self.damage.get().is_none()).and_then(S::filters)
     }
 
+    fn is_absent(&self, key: &PlacedKey) -> bool {
+        let sound = self.engine.as_ref().filter(|_| self.damage.get().is_none());
+        sound.is_some_and(|engine| engine.is_absent(key))
+    }
+
     fn filter_bytes(&self) -> u64 {
         let sound = self.engine.as_ref().filter(|_| self.damage.get().is_none());
         sound.map_or(0, S::filter_bytes)

@@ -70,6 +70,11 @@ impl Layers {
         Ok(loaded)
     }
 
+    /// Whether [`Self::load`] would answer without a look at the engine's disk.
+    pub(crate) fn is_at_hand(&self, key: &PlacedKey) -> bool {
+        self.cache.holds(key) || self.is_buffered(key) || self.engine.is_absent(key)
+    }
+
     /// Sets what `key` holds from now on, as [`Buffer::put`] does.
     pub(crate) fn put(
         &mut self,

@@ -135,6 +135,12 @@ impl RecordCache {
         entry.map(|entry| entry.record.clone())
     }
 
+    /// Whether [`Self::load`] would return a record; it counts as no load.
+    pub(crate) fn holds(&self, key: &PlacedKey) -> bool {
+        let dropped = self.dropped_at(key.partition);
+        self.entries.borrow().peek(&Sought(key)).is_some_and(|entry| entry.drops >= dropped)
+    }
+
     /// Notes what `key` holds from now on. The record has to be detached, the key is copied.
     pub(crate) fn put(&self, key: &PlacedKey, record: Option<&StoredRecord>) {
         match record {

@@ -133,6 +133,11 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// Whether the engine knows without a look at its disk that it holds no record of `key`.
+    fn is_absent(&self, _key: &PlacedKey) -> bool {
+        false
+    }
+
     /// Returns the memory that the engine's filters of absent keys take, in bytes.
     fn filter_bytes(&self) -> u64 {
         0

@@ -149,6 +149,7 @@ impl Node for NodeOfDoors {
         let trace = trace.map(Box::new);
         let origin = Origin::door(DoorCall { id, door, caller, trace, room, answer });
         self.router.route_client(&self.router.view(), origin, request);
+        self.router.attend(1);
         Box::pin(Waiting { answered, id, router: Some(Arc::clone(&self.router)) })
     }
 

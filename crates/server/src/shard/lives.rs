@@ -95,41 +95,35 @@ impl ShardLives {
     }
 
     /// Works until it is told to close.
-    pub(super) fn run(mut self, first: Result<Shard, OpenError>, inbox: InboxReader) -> Ended {
+    pub(super) fn run(mut self, first: Result<Shard, OpenError>, inbox: &InboxReader) -> Ended {
         let mut replica = None;
         let mut next = first.map_err(|error| Fault {
             why: error.to_string(),
             damage: error.is_damage(),
             storage: None,
         });
-        let mut inbox = inbox;
         loop {
             let storage = match next {
                 Ok(storage) => storage,
-                Err(fault) => match self.reopen(fault, &inbox) {
+                Err(fault) => match self.reopen(fault, inbox) {
                     Some(storage) => storage,
                     None => return Ended::Unclean,
                 },
             };
-            let Ok(began) = self.begin(storage, replica, inbox) else { return Ended::Unclean };
-            let started = Instant::now();
-            let mut driver = began;
-            let failure = loop {
-                if !driver.turn() {
-                    return driver.close();
-                }
-                if let Some(failure) = driver.storage.failure() {
-                    break failure;
-                }
+            let Ok(began) = self.begin(storage, replica, inbox.clone()) else {
+                return Ended::Unclean;
             };
+            let started = Instant::now();
+            let seat = &self.source.inbox().seat;
+            let (driver, failure) = seat.work(began, inbox);
+            let Some(failure) = failure else { return driver.close() };
             self.failures = if started.elapsed() < LONG_LIFE {
                 self.failures + 1
             } else {
                 self.failures.min(1)
             };
-            let fault;
-            (fault, replica, inbox) = self.end(driver, &failure);
-            next = Err(fault);
+            let (fault, before) = self.end(driver, &failure);
+            (next, replica) = (Err(fault), Some(before));
         }
     }
 
@@ -178,7 +172,6 @@ impl ShardLives {
             });
         }
         if let Some(view) = self.view.take() {
-            driver.layout = view.layout_version();
             driver.view = Some(Arc::clone(&view));
             driver.feed(now, Input::View(view));
         }
@@ -190,13 +183,8 @@ impl ShardLives {
     }
 
     /// Ends a life: refuses all requests that wait for an answer.
-    fn end(
-        &mut self,
-        driver: ShardDriver,
-        failure: &StoreError,
-    ) -> (Fault, Option<Replica>, InboxReader) {
-        let ShardDriver { replica, storage, inbox, mut replies, view, background, disk, .. } =
-            driver;
+    fn end(&mut self, driver: ShardDriver, failure: &StoreError) -> (Fault, Replica) {
+        let ShardDriver { replica, storage, mut replies, view, background, disk, .. } = driver;
         self.unkept = disk.keeping.lost();
         let mut told = self.refusal(&failure.to_string());
         // A put may have reached others, or the journal.
@@ -205,7 +193,7 @@ impl ShardLives {
         (self.view, self.background) = (view, background);
         let fault =
             Fault { why: failure.to_string(), damage: failure.is_damage(), storage: Some(storage) };
-        (fault, Some(replica), inbox)
+        (fault, replica)
     }
 
     /// Opens the shard anew, as often as it takes; `None` if the node stops first.
@@ -269,7 +257,7 @@ impl ShardLives {
             if let Some(what) = happened() {
                 return Some(what);
             }
-            if let Some(mail) = inbox.next(Some(CHECK)) {
+            if let Some(mail) = inbox.next(CHECK) {
                 self.refuse(mail, &failure, trouble);
             }
         }

@@ -39,7 +39,7 @@ impl RunningShard {
             .name(name)
             .spawn(move || {
                 let _guard = EndsProcess("a shard");
-                lives.run(storage, reader)
+                lives.run(storage, &reader)
             })
             .map_err(|source| NodeError::System { doing: "starting a shard's thread", source })?;
         Ok(Self { inbox, open, thread })

@@ -9,10 +9,14 @@ use std::time::Duration;
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::View;
 use jedlik_protocol::gossip::Delta;
+use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{
-    ClusterId, Durability, EncodedRecord, Incarnation, Key, Now, PlacedKey, Record, StoredRecord,
+    ClusterId, Durability, EncodedRecord, Incarnation, Key, Now, PlacedKey, Record, Stamp,
+    StoredRecord,
 };
-use jedlik_replica::{BudgetSettings, Config, Replica, ShardPast, StorageFault, Tuning};
+use jedlik_replica::{
+    BudgetSettings, Config, Counter, Output, Replica, ShardPast, StorageFault, Tuning,
+};
 use jedlik_storage::{
     Completed, Completion, HintRow, HintRows, MemoryStore, RangeQuery, Shard, ShardIdentity,
     ShardOptions, Store, StoreError, Writes,
@@ -21,9 +25,10 @@ use jedlik_storage_port::{HintMark, HintTotals, RangePage};
 use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
+use super::visit::{LOOK_US, VISIT_MAIL, Visit};
 use super::{Ended, ShardDriver, ShardEnvironment, ShardLimits, VOTES, keeping};
 use crate::clock::{AgreedClock, Clock};
-use crate::inbox::{InboxLimits, inbox};
+use crate::inbox::{Inbox, InboxLimits, Mail, inbox};
 use crate::lines::lines_of;
 use crate::peers::Peers;
 use crate::pool::Pool;
@@ -31,6 +36,8 @@ use crate::presence::Presence;
 use crate::ticks::Ticks;
 
 const CLUSTER: ClusterId = ClusterId(1);
+/// Time that is never reached, in microseconds of the monotonic clock.
+const FAR_US: u64 = u64::MAX / 2;
 
 /// Engine that refuses what is to be kept of votes while it is told to, or finishes no write.
 #[derive(Default)]
@@ -124,6 +131,7 @@ impl Drop for LetsGo {
 struct Bench {
     _lets_go: LetsGo,
     driver: ShardDriver,
+    inbox: Inbox,
     engine: Arc<Refusing>,
     completions: Receiver<Vec<Completion>>,
     place: TempDir,
@@ -145,7 +153,7 @@ impl Bench {
             presence: Presence::default(),
             tracer: None,
         };
-        let (_, reader) = inbox(
+        let (inbox, reader) = inbox(
             InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },
             Pool::new(1 << 20, 1).share(),
         );
@@ -153,7 +161,7 @@ impl Bench {
         let nobody = BTreeSet::new();
         let view = View::new(NodeId(1), CLUSTER, PartitionCount::DEFAULT, Delta::default(), nobody);
         driver.view = Some(Arc::new(view));
-        Self { _lets_go: LetsGo(Arc::clone(&engine)), driver, engine, completions, place }
+        Self { _lets_go: LetsGo(Arc::clone(&engine)), driver, inbox, engine, completions, place }
     }
 
     /// Gives the driver the completions that come next, and returns the first one's ticket.
@@ -355,4 +363,97 @@ fn a_stop_lets_nothing_go_that_waits_for_a_row_which_the_disk_refuses() {
     let storage = open(&place, &engine, Box::new(|_| {}));
     assert!(storage.load(&placed("before")).unwrap().is_some());
     assert!(storage.load(&placed("after")).unwrap().is_none());
+}
+
+/// Returns an answer that nobody waits for.
+fn answer() -> Mail {
+    let (stamp, response) = (Stamp::UNTOLD, PeerResponse::Same);
+    Mail::PeerAnswer { from: NodeId(2), id: 1, stamp, response }
+}
+
+fn load(name: &str) -> Output {
+    Output::Load { ticket: 1, key: placed(name) }
+}
+
+#[test]
+fn a_visitor_may_do_what_needs_no_engine() {
+    let mut bench = Bench::new();
+    assert!(bench.driver.may_wait(&load("alice")), "the engine may have it");
+    bench.apply(7, "alice");
+    assert!(!bench.driver.may_wait(&load("alice")), "the buffer has it");
+    assert!(!bench.driver.may_wait(&Output::Count(Counter::Gets)));
+    assert!(bench.driver.may_wait(&Output::Sync { ticket: 1 }));
+    let survey = Output::Survey { ticket: 1, partitions: vec![Partition(1)] };
+    assert!(bench.driver.may_wait(&survey));
+}
+
+#[test]
+fn a_visitor_takes_a_few_requests_and_answers_and_leaves_the_rest_in_order() {
+    let mut bench = Bench::new();
+    bench.driver.visits.turned_us = FAR_US;
+    assert!((0..VISIT_MAIL).all(|_| bench.inbox.leave_answer(answer()).is_none()));
+    assert!(matches!(bench.driver.visit(), Visit::Done(_)));
+    assert_eq!(bench.inbox.waiting(), 0);
+    for mail in [answer(), Mail::Repair(None), answer()] {
+        bench.inbox.push(mail);
+    }
+    assert_eq!(bench.driver.visit(), Visit::Unfinished);
+    assert_eq!(bench.inbox.waiting(), 2, "what comes after an order waits for it");
+    assert!(bench.driver.turn());
+    assert_eq!(bench.inbox.waiting(), 0);
+}
+
+#[test]
+fn what_a_visitor_has_left_comes_before_all_else() {
+    let mut bench = Bench::new();
+    assert!(bench.driver.turn());
+    bench.driver.visits.is_visited = true;
+    bench.driver.visits.unexecuted = Some(load("alice"));
+    bench.driver.execute_all(bench.driver.around.clock.now());
+    assert!(bench.driver.visits.unexecuted.is_some(), "it may wait for the engine");
+    assert!(bench.inbox.leave_answer(answer()).is_none());
+    assert_eq!(bench.driver.visit(), Visit::Unfinished);
+    assert_eq!(bench.inbox.waiting(), 1);
+    assert!(bench.driver.turn() && bench.driver.visits.unexecuted.is_none());
+    assert_eq!(bench.inbox.waiting(), 0);
+}
+
+#[test]
+fn now_and_then_a_visitor_leaves_a_turn_to_the_thread_which_looks_at_the_disk() {
+    let mut bench = Bench::new();
+    bench.driver.visits.turned_us = FAR_US;
+    assert!(matches!(bench.driver.visit(), Visit::Done(_)));
+    assert!(bench.driver.turn() && bench.driver.visits.turned_us < FAR_US);
+    let looks_us = bench.driver.visits.turned_us + LOOK_US;
+    while bench.driver.around.clock.now().mono_us <= looks_us {
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.driver.visit(), Visit::Unfinished);
+}
+
+#[tokio::test]
+async fn what_is_left_is_seen_to_by_a_visitor_or_by_the_thread() {
+    let Bench { _lets_go, mut driver, inbox, place: _place, .. } = Bench::new();
+    assert!(driver.turn());
+    let (seat, reader) = (inbox.seat.clone(), driver.inbox.clone());
+    let clock = driver.around.clock.clone();
+    let left = || {
+        assert!(inbox.leave_answer(answer()).is_none());
+        inbox.attend(true);
+        inbox.waiting()
+    };
+    assert_eq!(left(), 1, "there is no driver yet");
+    *seat.take() = Some(driver);
+    assert_eq!(left(), 0);
+    let taken = seat.take();
+    assert_eq!(left(), 1, "somebody else is at work");
+    drop(taken);
+    let timers = tokio::spawn(seat.clone().keep_time(clock, inbox.clone()));
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    while inbox.waiting() > 0 {
+        assert!(tokio::time::Instant::now() < limit, "timers look once at their start");
+        tokio::task::yield_now().await;
+    }
+    timers.abort();
+    assert!(reader.take().is_none());
 }

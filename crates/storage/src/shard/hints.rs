@@ -108,6 +108,12 @@ impl Shard {
         Ok(holding)
     }
 
+    /// Whether [`Self::load`], [`Self::holding`] and [`Self::apply`] would do without a look at the engine's disk.
+    #[must_use]
+    pub fn is_at_hand(&self, key: &PlacedKey) -> bool {
+        self.ledger.targets().next().is_none() && self.layers.is_at_hand(key)
+    }
+
     /// Returns a page of the target's hints past `after`, oldest first: at most `limit_hints`, ending with the hint
     /// that reaches `limit_bytes`. Damaged hints are listed in the page, and removed.
     ///

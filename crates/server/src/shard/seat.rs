@@ -1,0 +1,114 @@
+//! Seat of a shard's driver: whoever has it does the shard's work, its own thread or a visitor.
+//!
+//! Invariant: one at a time works, and what came first is dealt with first. A visitor never waits: not for the seat, and
+//! not for an engine, which may take as long as a disk does. What it can't do at once is left to the shard's thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jedlik_storage::StoreError;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::clock::AgreedClock;
+use crate::inbox::{Inbox, InboxReader};
+
+use super::ShardDriver;
+use super::visit::Visit;
+
+/// Longest time between two looks at the visitors' timers, while none is set.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Seat of one shard's driver; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Driver of the shard's present life; `None` while it has no storage.
+    driver: Mutex<Option<ShardDriver>>,
+    /// Time at which the shard's thread looks again at the latest, in microseconds of the monotonic clock.
+    thread_looks_us: AtomicU64,
+    /// Time at which the timers' task does.
+    timers_look_us: AtomicU64,
+    /// Call of the timers' task, because it is to look earlier.
+    earlier: Notify,
+}
+
+impl Seat {
+    /// Works as the shard's thread until the shard is told to close, or its storage fails: then the failure is returned.
+    pub(super) fn work(
+        &self,
+        driver: ShardDriver,
+        inbox: &InboxReader,
+    ) -> (ShardDriver, Option<StoreError>) {
+        let (clock, mut patience) = (driver.around.clock.clone(), driver.patience());
+        let mut seat = self.take();
+        *seat = Some(driver);
+        let failure = loop {
+            // While the seat is taken, so that a visitor knows which timers the thread does not.
+            let looks_us = clock.now().mono_us + patience.as_micros() as u64;
+            self.shared.thread_looks_us.store(looks_us, Ordering::Release);
+            drop(seat);
+            inbox.wait(patience);
+            seat = self.take();
+            let driver = seat.as_mut().expect("only this thread takes it away");
+            if !driver.turn() {
+                break None;
+            }
+            if let Some(failure) = driver.storage.failure() {
+                break Some(failure);
+            }
+            patience = driver.patience();
+        };
+        (seat.take().expect("it has just worked"), failure)
+    }
+
+    /// Returns the seat, after a visitor if there is one.
+    pub(super) fn take(&self) -> MutexGuard<'_, Option<ShardDriver>> {
+        self.shared.driver.lock().expect("a panic with the seat taken ends the process")
+    }
+
+    /// Deals with the mail that was left in the shard's inbox, or has the shard's thread do it.
+    pub(crate) fn attend(&self, inbox: &Inbox) {
+        match self.visit() {
+            Some(Visit::Done(due_us)) => self.remember(due_us),
+            // Whoever is at work may have seen that there was nothing more just before.
+            Some(Visit::Unfinished) | None => inbox.call(),
+        }
+    }
+
+    /// Does what can be done without waiting; `None` if somebody else is at work, or there is no storage.
+    fn visit(&self) -> Option<Visit> {
+        // A panic with the seat taken ends the process.
+        let mut driver = self.shared.driver.try_lock().ok()?;
+        driver.as_mut().map(ShardDriver::visit)
+    }
+
+    /// Has the timers' task look at this time, unless the shard's thread does.
+    fn remember(&self, due_us: Option<u64>) {
+        let thread_looks_us = self.shared.thread_looks_us.load(Ordering::Acquire);
+        let Some(due_us) = due_us.filter(|due_us| *due_us < thread_looks_us) else { return };
+        if due_us < self.shared.timers_look_us.fetch_min(due_us, Ordering::AcqRel) {
+            self.shared.earlier.notify_one();
+        }
+    }
+
+    /// Keeps the timers that visitors have set: the shard's thread may sleep past them.
+    pub(crate) async fn keep_time(self, clock: AgreedClock, inbox: Inbox) {
+        loop {
+            let due_us = self.shared.timers_look_us.load(Ordering::Acquire);
+            let wait = if due_us == u64::MAX { LOOK } else { clock.until(due_us) };
+            tokio::select! {
+                () = sleep(wait) => {
+                    self.shared.timers_look_us.store(u64::MAX, Ordering::Release);
+                    self.attend(&inbox);
+                }
+                () = self.shared.earlier.notified() => {}
+            }
+        }
+    }
+}
