@@ -263,6 +263,13 @@ impl InboxReader {
         Some(mail)
     }
 
+    /// Puts mail back of which a part was taken; it comes first again.
+    pub(crate) fn put_back(&self, mail: Mail) {
+        self.shared.inputs.fetch_add(1, Ordering::Relaxed);
+        self.shared.bytes.add(weight::of_mail(&mail));
+        self.shared.queue().mails.push_front(mail);
+    }
+
     /// Notes that somebody other than the shard's thread has done what it could. Returns whether anything is left.
     pub(crate) fn visited(&self) -> bool {
         let queue = self.shared.queue();

@@ -37,9 +37,30 @@ fn least(meminfo: &str, group_limits: impl Iterator<Item = String>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{least, of_machine};
+    use std::time::Duration;
 
+    use super::{StorageLimits, for_records, least, of_machine};
+
+    const MIB: usize = 1 << 20;
     const MEMINFO: &str = "MemTotal:       24689640 kB\nMemFree:         1000000 kB\n";
+
+    #[test]
+    fn records_have_what_caches_and_buffers_leave() {
+        for (memory_mib, left_mib) in [(100, 36), (64, 0), (10, 0)] {
+            let limits = StorageLimits {
+                memory_bytes: Some((memory_mib * MIB) as u64),
+                cache_bytes: 32 * MIB,
+                buffer_bytes: 16 * MIB,
+                journal_bytes: 64 * MIB,
+                queue_bytes: 32 * MIB,
+                sync_interval: Duration::ZERO,
+                disk_reserve_bytes: 0,
+                flush_reserve_bytes: 0,
+                stall_after: Duration::ZERO,
+            };
+            assert_eq!(for_records(&limits), (left_mib * MIB) as u64);
+        }
+    }
 
     #[test]
     fn the_least_limit_counts_and_none_is_no_limit() {

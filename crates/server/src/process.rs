@@ -1,7 +1,9 @@
 //! Process of the node: its runtime, its readiness line, the signals that it heeds.
 
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use jedlik_net::released;
 use tokio::runtime::{Builder, Runtime};
@@ -20,6 +22,8 @@ use crate::reload::{Load, Reload};
 ///
 /// A second thread on two cores cost a third of the gets: each packet woke both.
 const CORES_A_NETWORK_THREAD: usize = 4;
+/// Name of the network's threads.
+const NETWORK: &str = "network";
 
 /// Number of times that a node is started while the server that has its records fails: it answered just before.
 const ATTEMPTS: u32 = 3;
@@ -36,56 +40,71 @@ pub fn run(
     load: Arc<Load>,
 ) -> Result<(), NodeError> {
     fatal::end_on_panic();
-    let runtime = runtime().map_err(|source| NodeError::System { doing: "starting", source })?;
-    runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let mut hangups = listen(SignalKind::hangup())?;
-        let mut reload = Reload::new(load, running);
-        let mut attempts = 0;
-        let (node, ended) = loop {
-            tokio::select! {
-                () = signals.stop() => {
-                    info!("stopped before the MySQL server has answered");
-                    return Ok(());
-                }
-                () = database::awaited(config) => {}
-            }
-            attempts += 1;
-            let mut node = match Node::begin(config, empty).await {
-                Err(error) if attempts < ATTEMPTS && database::may_come_back(config, &error) => {
-                    warn!(%error, "the MySQL server has failed while the node started; once more");
-                    continue;
-                }
-                begun => begun?,
-            };
-            attempts = 0;
-            match until_it_ends(&mut node, &mut signals, &mut hangups, &mut reload).await {
-                Some(Ending::Again) => {
-                    info!("starting again");
-                    let address = node.address();
-                    node.shutdown().await?;
-                    released(address).await;
-                }
-                Some(Ending::Failed(error)) => break (node, Err(error)),
-                Some(Ending::Left) => {
-                    info!("this node has left the cluster: others hold all that it held");
-                    break (node, Ok(()));
-                }
-                None => break (node, Ok(())),
-            }
-        };
-        info!("stopping; a second signal ends the process at once");
-        tokio::spawn(async move {
-            signals.stop().await;
-            error!("ended by a second signal; the next start replays the journals");
-            logging::finish();
-            std::process::exit(1);
-        });
-        match ended {
-            Ok(()) => node.shutdown().await,
-            Err(error) => Err(node.fail(error).await),
-        }
+    let starting = |source| NodeError::System { doing: "starting", source };
+    let runtime = runtime().map_err(starting)?;
+    thread::scope(|scope| {
+        // The thread that waits here is the network's, where there is but one.
+        let network = thread::Builder::new().name(NETWORK.into());
+        let serving =
+            network.spawn_scoped(scope, || runtime.block_on(serve(config, empty, running, load)));
+        serving.map_err(starting)?.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+/// Serves until the node is asked to stop or has to.
+async fn serve(
+    config: &Config,
+    empty: EmptyDirectory,
+    running: Snapshot,
+    load: Arc<Load>,
+) -> Result<(), NodeError> {
+    let mut signals = Signals::listen()?;
+    let mut hangups = listen(SignalKind::hangup())?;
+    let mut reload = Reload::new(load, running);
+    let mut attempts = 0;
+    let (node, ended) = loop {
+        tokio::select! {
+            () = signals.stop() => {
+                info!("stopped before the MySQL server has answered");
+                return Ok(());
+            }
+            () = database::awaited(config) => {}
+        }
+        attempts += 1;
+        let mut node = match Node::begin(config, empty).await {
+            Err(error) if attempts < ATTEMPTS && database::may_come_back(config, &error) => {
+                warn!(%error, "the MySQL server has failed while the node started; once more");
+                continue;
+            }
+            begun => begun?,
+        };
+        attempts = 0;
+        match until_it_ends(&mut node, &mut signals, &mut hangups, &mut reload).await {
+            Some(Ending::Again) => {
+                info!("starting again");
+                let address = node.address();
+                node.shutdown().await?;
+                released(address).await;
+            }
+            Some(Ending::Failed(error)) => break (node, Err(error)),
+            Some(Ending::Left) => {
+                info!("this node has left the cluster: others hold all that it held");
+                break (node, Ok(()));
+            }
+            None => break (node, Ok(())),
+        }
+    };
+    info!("stopping; a second signal ends the process at once");
+    tokio::spawn(async move {
+        signals.stop().await;
+        error!("ended by a second signal; the next start replays the journals");
+        logging::finish();
+        std::process::exit(1);
+    });
+    match ended {
+        Ok(()) => node.shutdown().await,
+        Err(error) => Err(node.fail(error).await),
+    }
 }
 
 /// Serves until the node ends by itself, and returns why; `None` once a signal asks for the stop.
@@ -112,12 +131,17 @@ async fn until_it_ends(
 }
 
 fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Builder::new_multi_thread()
-        .worker_threads(cores.div_ceil(CORES_A_NETWORK_THREAD))
-        .thread_name("network")
-        .enable_all()
-        .build()
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    // A scheduler for several threads costs a tenth of a put more.
+    let mut builder = match cores.div_ceil(CORES_A_NETWORK_THREAD) {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.thread_name(NETWORK).enable_all().build()
 }
 
 /// Prints one line for the starter of the process, who waits for the node to serve.

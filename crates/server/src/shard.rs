@@ -199,10 +199,6 @@ impl ShardDriver {
         self.view.as_ref().map_or(0, |view| view.layout_version())
     }
 
-    fn is_due(&self, now: Now) -> bool {
-        self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us)
-    }
-
     /// Returns how long the machines can wait, and storage's other threads, which fail in silence.
     fn patience(&self) -> Duration {
         let machines = self.replica.poll_timeout().map(|at_us| self.around.clock.until(at_us));
@@ -274,9 +270,15 @@ impl ShardDriver {
             return self.votes_kept(now, result.clone());
         }
         self.note_writes(now, &completions);
-        for Completion { ticket, result } in completions {
+        let mut completions = completions.into_iter();
+        while !self.is_left()
+            && let Some(Completion { ticket, result }) = completions.next()
+        {
             self.spans.written(ticket, result.is_err());
             self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
+        }
+        if completions.len() > 0 {
+            self.inbox.put_back(Mail::Completed(completions.collect()));
         }
     }
 

@@ -109,7 +109,7 @@ pub(crate) fn of_peer_request(request: &PeerRequest) -> usize {
     }
 }
 
-fn of_peer_response(response: &PeerResponse) -> usize {
+pub(crate) fn of_peer_response(response: &PeerResponse) -> usize {
     match response {
         PeerResponse::Read(record) | PeerResponse::Unknown { record, .. } => {
             record.as_ref().map_or(0, of_record)

@@ -70,9 +70,15 @@ impl Layers {
         Ok(loaded)
     }
 
-    /// Whether [`Self::load`] would answer without a look at the engine's disk.
-    pub(crate) fn is_at_hand(&self, key: &PlacedKey) -> bool {
-        self.cache.holds(key) || self.is_buffered(key) || self.engine.is_absent(key)
+    /// Returns the size in bytes of what [`Self::load`] would return without a look at the engine's disk, 0 where it knows
+    /// that there is no record; `None` if it would have to look.
+    pub(crate) fn size_at_hand(&self, key: &PlacedKey) -> Option<usize> {
+        let length = |record: &StoredRecord| record.record.bytes().len();
+        let buffered = || self.buffers().find_map(|buffer| buffer.load(key));
+        self.cache
+            .size_of(key)
+            .or_else(|| buffered().map(|record| record.map_or(0, length)))
+            .or_else(|| self.engine.is_absent(key).then_some(0))
     }
 
     /// Sets what `key` holds from now on, as [`Buffer::put`] does.

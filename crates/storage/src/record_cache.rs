@@ -135,10 +135,12 @@ impl RecordCache {
         entry.map(|entry| entry.record.clone())
     }
 
-    /// Whether [`Self::load`] would return a record; it counts as no load.
-    pub(crate) fn holds(&self, key: &PlacedKey) -> bool {
+    /// Returns the size in bytes of the record that [`Self::load`] would return; it counts as no load.
+    pub(crate) fn size_of(&self, key: &PlacedKey) -> Option<usize> {
         let dropped = self.dropped_at(key.partition);
-        self.entries.borrow().peek(&Sought(key)).is_some_and(|entry| entry.drops >= dropped)
+        let entries = self.entries.borrow();
+        let entry = entries.peek(&Sought(key)).filter(|entry| entry.drops >= dropped)?;
+        Some(entry.record.record.bytes().len())
     }
 
     /// Notes what `key` holds from now on. The record has to be detached, the key is copied.

@@ -65,6 +65,7 @@ mod limits;
 mod lives;
 mod load;
 mod lost;
+mod memory;
 mod migrated;
 mod mysql_tables;
 mod node;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::View;
 use jedlik_protocol::gossip::Delta;
+use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{
     ClusterId, Durability, EncodedRecord, Incarnation, Key, Now, PlacedKey, Record, Stamp,
@@ -22,6 +23,7 @@ use jedlik_storage::{
     ShardOptions, Store, StoreError, Writes,
 };
 use jedlik_storage_port::{HintMark, HintTotals, RangePage};
+use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
@@ -183,7 +185,11 @@ impl Bench {
     }
 
     fn apply(&mut self, ticket: u64, name: &str) {
-        let record = EncodedRecord::encode(&Record::new());
+        self.apply_record(ticket, name, &Record::new());
+    }
+
+    fn apply_record(&mut self, ticket: u64, name: &str, record: &Record) {
+        let record = EncodedRecord::encode(record);
         let record = StoredRecord { local: None, record };
         self.driver.storage.apply(ticket, placed(name), record, Durability::Written).unwrap();
     }
@@ -371,6 +377,15 @@ fn answer() -> Mail {
     Mail::PeerAnswer { from: NodeId(2), id: 1, stamp, response }
 }
 
+/// Returns a record of one version with a value of this length.
+fn large(length: usize) -> Record {
+    let mut record = Record::new();
+    let content = Content::Value(vec![0; length].into());
+    let write = Write { write_id: WriteId(1), written_at_ms: 1, expires_at_ms: None, content };
+    record.put(&VectorClock::new(), ActorId(1), write);
+    record
+}
+
 fn load(name: &str) -> Output {
     Output::Load { ticket: 1, key: placed(name) }
 }
@@ -381,10 +396,22 @@ fn a_visitor_may_do_what_needs_no_engine() {
     assert!(bench.driver.may_wait(&load("alice")), "the engine may have it");
     bench.apply(7, "alice");
     assert!(!bench.driver.may_wait(&load("alice")), "the buffer has it");
+    bench.apply_record(8, "large", &large(SMALL_FRAME_BYTES));
+    assert!(bench.driver.may_wait(&load("large")), "it takes a while to copy it");
     assert!(!bench.driver.may_wait(&Output::Count(Counter::Gets)));
     assert!(bench.driver.may_wait(&Output::Sync { ticket: 1 }));
     let survey = Output::Survey { ticket: 1, partitions: vec![Partition(1)] };
     assert!(bench.driver.may_wait(&survey));
+}
+
+#[test]
+fn a_visitor_leaves_large_records_to_the_thread() {
+    let mut bench = Bench::new();
+    let record = Some(EncodedRecord::encode(&large(SMALL_FRAME_BYTES)));
+    let (stamp, response) = (Stamp::UNTOLD, PeerResponse::Read(record));
+    bench.inbox.push(Mail::PeerAnswer { from: NodeId(2), id: 1, stamp, response });
+    assert_eq!(bench.driver.visit(), Visit::Unfinished);
+    assert_eq!(bench.inbox.waiting(), 1);
 }
 
 #[test]
@@ -416,6 +443,20 @@ fn what_a_visitor_has_left_comes_before_all_else() {
     assert_eq!(bench.inbox.waiting(), 1);
     assert!(bench.driver.turn() && bench.driver.visits.unexecuted.is_none());
     assert_eq!(bench.inbox.waiting(), 0);
+}
+
+#[test]
+fn completions_that_come_after_what_a_visitor_has_left_wait_for_it_too() {
+    let mut bench = Bench::new();
+    let completed = |ticket| Completion { ticket, result: Ok(()) };
+    bench.driver.visits.unexecuted = Some(load("alice"));
+    let now = bench.driver.around.clock.now();
+    bench.driver.complete(now, vec![completed(1), completed(2)]);
+    let waits = |mail: &Mail| matches!(mail, Mail::Completed(waiting) if waiting.len() == 2);
+    let mail = bench.driver.inbox.take_if(waits).expect("both wait");
+    bench.driver.inbox.put_back(mail);
+    assert!(bench.inbox.leave_answer(answer()).is_none());
+    assert!(bench.driver.inbox.take_if(waits).is_some(), "they come first");
 }
 
 #[test]

@@ -5,17 +5,21 @@
 //! to wait for an engine a visitor stops, and nothing is given to the replica before the shard's thread has executed it.
 
 use jedlik_protocol::Now;
+use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use jedlik_replica::{Input, Output};
 use jedlik_storage::Completion;
 
 use crate::inbox::Mail;
+use crate::weight;
 
 use super::{ShardDriver, keeping};
 
-/// Largest number of mails that a visitor takes: it has other things to do, and the shard's thread can do them meanwhile.
+/// Largest number of mails that a visitor takes, and of completions in one of them: it has other things to do, and the
+/// shard's thread can do them meanwhile.
 pub(super) const VISIT_MAIL: usize = 16;
 /// Time after which visitors leave a turn to the shard's thread, which looks at the disk in each, in microseconds.
 pub(super) const LOOK_US: u64 = 100_000;
+
 /// State of the visits to one shard.
 #[derive(Debug, Default)]
 pub(super) struct Visits {
@@ -36,15 +40,23 @@ pub(super) enum Visit {
     Unfinished,
 }
 
-/// Whether mail is a single input, of the kinds that make up requests.
+/// Whether mail is soon dealt with, and of the kinds that make up requests.
 fn is_short(mail: &Mail) -> bool {
     match mail {
-        Mail::Client { .. } | Mail::Peer { .. } | Mail::PeerAnswer { .. } => true,
+        Mail::Client { .. } | Mail::Peer { .. } | Mail::PeerAnswer { .. } => {
+            !is_large(weight::of_mail(mail))
+        }
         Mail::Completed(completions) => {
-            matches!(&completions[..], [Completion { ticket, .. }] if *ticket != keeping::TICKET)
+            let is_keepers = |completion: &Completion| completion.ticket == keeping::TICKET;
+            completions.len() <= VISIT_MAIL && !completions.iter().any(is_keepers)
         }
         _ => false,
     }
+}
+
+/// Whether so much is better copied elsewhere: while the network's thread is at it, packets are lost.
+fn is_large(bytes: usize) -> bool {
+    bytes > SMALL_FRAME_BYTES
 }
 
 impl ShardDriver {
@@ -54,25 +66,35 @@ impl ShardDriver {
         self.visits.is_visited = true;
         for _ in 0..VISIT_MAIL {
             // What was begun comes first.
-            if self.visits.unexecuted.is_some() {
+            if self.is_left() {
                 break;
             }
             let Some(mail) = self.inbox.take_if(is_short) else { break };
             self.take(mail);
         }
-        if self.visits.unexecuted.is_none() && self.is_due(now) {
+        if !self.is_left() && self.is_due(now) {
             self.feed(now, Input::Timeout);
         }
         self.visits.is_visited = false;
         self.storage.submit();
-        let is_left = self.inbox.visited() || self.visits.unexecuted.is_some();
-        if is_left
+        let mail_is_left = self.inbox.visited();
+        if mail_is_left
+            || self.is_left()
             || self.storage.failure().is_some()
             || now.mono_us > self.visits.turned_us + LOOK_US
         {
             return Visit::Unfinished;
         }
         Visit::Done(self.replica.poll_timeout())
+    }
+
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us)
+    }
+
+    /// Whether a visitor has left something to the shard's thread.
+    pub(super) fn is_left(&self) -> bool {
+        self.visits.unexecuted.is_some()
     }
 
     /// Executes what has come out of the replica, up to what a visitor has to leave to the shard's thread.
@@ -88,15 +110,17 @@ impl ShardDriver {
         }
     }
 
-    /// Whether an output may have to wait for an engine.
+    /// Whether an output may have to wait for an engine, or has a large record copied.
     pub(super) fn may_wait(&self, output: &Output) -> bool {
         match output {
-            Output::Load { key, .. } | Output::Apply { key, .. } => !self.storage.is_at_hand(key),
+            Output::Load { key, .. } | Output::Apply { key, .. } => {
+                self.storage.size_at_hand(key).is_none_or(is_large)
+            }
+            Output::Request { request, .. } => is_large(weight::of_peer_request(request)),
+            Output::AnswerClient { response, .. } => is_large(weight::of_client_response(response)),
+            Output::AnswerPeer { response, .. } => is_large(weight::of_peer_response(response)),
             Output::Ready { .. }
             | Output::Behind { .. }
-            | Output::Request { .. }
-            | Output::AnswerClient { .. }
-            | Output::AnswerPeer { .. }
             | Output::Outcome { .. }
             | Output::Count(_) => false,
             _ => true,

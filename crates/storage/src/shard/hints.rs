@@ -108,10 +108,12 @@ impl Shard {
         Ok(holding)
     }
 
-    /// Whether [`Self::load`], [`Self::holding`] and [`Self::apply`] would do without a look at the engine's disk.
+    /// Returns the size in bytes of the record of `key` that [`Self::load`], [`Self::holding`] and [`Self::apply`] would
+    /// find without a look at the engine's disk, 0 where they know that there is none; `None` if they may have to look.
     #[must_use]
-    pub fn is_at_hand(&self, key: &PlacedKey) -> bool {
-        self.ledger.targets().next().is_none() && self.layers.is_at_hand(key)
+    pub fn size_at_hand(&self, key: &PlacedKey) -> Option<usize> {
+        let has_hints = self.ledger.targets().next().is_some();
+        self.layers.size_at_hand(key).filter(|_| !has_hints)
     }
 
     /// Returns a page of the target's hints past `after`, oldest first: at most `limit_hints`, ending with the hint
