@@ -60,7 +60,7 @@ impl Layers {
         if let Some(record) = self.cache.load(key) {
             return Ok(Some(record));
         }
-        let loaded = match self.buffers().find_map(|buffer| buffer.load(key)) {
+        let loaded = match self.buffered(key) {
             Some(record) => record.cloned(),
             None => self.engine.load(key)?,
         };
@@ -74,10 +74,9 @@ impl Layers {
     /// that there is no record; `None` if it would have to look.
     pub(crate) fn size_at_hand(&self, key: &PlacedKey) -> Option<usize> {
         let length = |record: &StoredRecord| record.record.bytes().len();
-        let buffered = || self.buffers().find_map(|buffer| buffer.load(key));
         self.cache
             .size_of(key)
-            .or_else(|| buffered().map(|record| record.map_or(0, length)))
+            .or_else(|| self.buffered(key).map(|record| record.map_or(0, length)))
             .or_else(|| self.engine.is_absent(key).then_some(0))
     }
 
@@ -106,9 +105,14 @@ impl Layers {
         }
     }
 
+    /// Returns the newest entry of the buffers for the record of `key`; `None` if they have none.
+    fn buffered(&self, key: &PlacedKey) -> Option<Option<&StoredRecord>> {
+        self.buffers().find_map(|buffer| buffer.load(key))
+    }
+
     /// Whether the buffers have an entry for the record of `key`, be it that there is none.
     pub(crate) fn is_buffered(&self, key: &PlacedKey) -> bool {
-        self.buffers().any(|buffer| buffer.load(key).is_some())
+        self.buffered(key).is_some()
     }
 
     /// Returns the hint of `key` for `target`.

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use jedlik_storage::StoreError;
 use tokio::sync::Notify;
@@ -16,9 +15,6 @@ use crate::inbox::{Inbox, InboxReader};
 
 use super::ShardDriver;
 use super::visit::Visit;
-
-/// Longest time between two looks at the visitors' timers, while none is set.
-const LOOK: Duration = Duration::from_secs(60);
 
 /// Seat of one shard's driver; clones share it.
 #[derive(Clone, Default)]
@@ -101,9 +97,9 @@ impl Seat {
     pub(crate) async fn keep_time(self, clock: AgreedClock, inbox: Inbox) {
         loop {
             let due_us = self.shared.timers_look_us.load(Ordering::Acquire);
-            let wait = if due_us == u64::MAX { LOOK } else { clock.until(due_us) };
             tokio::select! {
-                () = sleep(wait) => {
+                // Nearly for ever, where no timer is set.
+                () = sleep(clock.until(due_us)) => {
                     self.shared.timers_look_us.store(u64::MAX, Ordering::Release);
                     self.attend(&inbox);
                 }
