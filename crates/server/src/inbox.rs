@@ -24,7 +24,6 @@ use tokio::sync::oneshot;
 use crate::pool::Share;
 use crate::progress::Progress;
 use crate::reply::Origin;
-use crate::shard::Seat;
 use crate::stats::ShardReport;
 use crate::weight;
 
@@ -79,8 +78,6 @@ pub(crate) struct InboxLimits {
 pub(crate) struct Inbox {
     shared: Arc<Shared>,
     limits: InboxLimits,
-    /// Seat of the shard's driver, at which what is queued may be dealt with.
-    pub(crate) seat: Seat,
 }
 
 /// Receiving end of a shard's queue, for whoever does the shard's work at the moment.
@@ -119,7 +116,7 @@ pub(crate) fn inbox(limits: InboxLimits, bytes: Share) -> (Inbox, InboxReader) {
         bytes,
         progress: Progress::new(limits.stall_after),
     });
-    (Inbox { shared: Arc::clone(&shared), limits, seat: Seat::default() }, InboxReader { shared })
+    (Inbox { shared: Arc::clone(&shared), limits }, InboxReader { shared })
 }
 
 impl Shared {
@@ -156,7 +153,9 @@ impl Inbox {
         self.offer_to(mail, true)
     }
 
-    /// Queues a request as [`Self::offer`] does, and leaves it to [`Self::attend`] that it is dealt with.
+    /// Queues a request as [`Self::offer`] does, and tells nobody: [`Desk::attend`] has to follow.
+    ///
+    /// [`Desk::attend`]: crate::shard::Desk::attend
     #[must_use]
     pub(crate) fn leave(&self, mail: Mail) -> Option<Mail> {
         self.offer_to(mail, false)
@@ -202,14 +201,10 @@ impl Inbox {
         self.shared.push(mail, true);
     }
 
-    /// Sees to it that mail which was left is dealt with: `here`, as far as that takes no waiting, or by the shard's
-    /// thread.
-    pub(crate) fn attend(&self, here: bool) {
+    /// Takes the note that mail was left of which nobody was told, and returns whether there was one.
+    pub(crate) fn take_left(&self) -> bool {
         let left = &self.shared.left;
-        if !left.load(Ordering::Acquire) || !left.swap(false, Ordering::AcqRel) {
-            return;
-        }
-        if here { self.seat.attend(self) } else { self.call() }
+        left.load(Ordering::Acquire) && left.swap(false, Ordering::AcqRel)
     }
 
     /// Has the shard's thread look what there is to do, be it mail or anything else.
@@ -373,7 +368,8 @@ mod tests {
         assert!(reader.shared.queue().asleep && inbox.waiting() == 2);
         assert!(reader.take_if(|_| false).is_none());
         assert!(reader.take_if(|_| true).is_some() && reader.visited(), "one is left");
-        inbox.attend(false);
+        assert!(inbox.take_left() && !inbox.take_left());
+        inbox.call();
         waits.join().unwrap();
         reader.wait(LONG);
         assert!(reader.take().is_some() && !reader.visited());

@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::admission;
 use crate::clock::Clock;
 use crate::disputes::{answers_for_itself, coordinates};
-use crate::inbox::{Inbox, Mail};
+use crate::inbox::Mail;
 use crate::members::Questions;
 use crate::membership_task::Event;
 use crate::peers::Peers;
@@ -31,6 +31,7 @@ use crate::refusals::Refusals;
 use crate::reply::Origin;
 use crate::reports::Reports;
 use crate::saver::SaveHealth;
+use crate::shard::Desk;
 
 mod attend;
 mod counts;
@@ -55,7 +56,7 @@ const PHASES: [Phase; 4] = [Phase::Starting, Phase::Serving, Phase::Stopping, Ph
 
 /// Handler of the network's frames and connections.
 pub(crate) struct Router {
-    shards: Vec<Inbox>,
+    shards: Vec<Desk>,
     reports: Arc<Reports>,
     membership: mpsc::Sender<Event>,
     view: watch::Receiver<Arc<View>>,
@@ -81,14 +82,14 @@ pub(crate) struct Router {
 impl Router {
     /// Returns a router in [`Phase::Starting`].
     pub(crate) fn new(
-        shards: Vec<Inbox>,
+        shards: Vec<Desk>,
         membership: mpsc::Sender<Event>,
         view: watch::Receiver<Arc<View>>,
         peers: Arc<Peers>,
         clock: Clock,
     ) -> Self {
         Self {
-            reports: Arc::new(Reports::of(shards.clone())),
+            reports: Arc::new(Reports::of(shards.iter().map(|desk| desk.inbox.clone()).collect())),
             shards,
             membership,
             view,
@@ -158,9 +159,9 @@ impl Router {
             Frame::PeerResponse { id, stamp, response } => {
                 let Some(from) = connection.peer().node else { return };
                 // An answer with a shard that this node lacks answers nothing that it asked.
-                if let Some(shard) = self.shards.get((id >> 48) as usize) {
+                if let Some(desk) = self.shards.get((id >> 48) as usize) {
                     let answer = Mail::PeerAnswer { from, id, stamp, response };
-                    let refused = shard.leave_answer(answer);
+                    let refused = desk.inbox.leave_answer(answer);
                     self.count_overload(refused.is_some());
                 }
             }
@@ -375,8 +376,8 @@ impl Handler for Router {
         }
         let Some(node) = connection.peer().node else { return };
         if !self.peers.has_other_connection(node, connection) {
-            for shard in &self.shards {
-                shard.push(Mail::PeerLost { node });
+            for desk in &self.shards {
+                desk.inbox.push(Mail::PeerLost { node });
             }
         }
     }

@@ -35,6 +35,7 @@ use crate::weight;
 mod admission;
 mod asking;
 mod copy;
+mod desk;
 mod disk;
 mod keeping;
 mod lives;
@@ -46,9 +47,9 @@ mod untold;
 mod visit;
 
 use copy::CopyReader;
+pub(crate) use desk::Desk;
 use disk::DiskWatch;
 pub(crate) use running::RunningShard;
-pub(crate) use seat::Seat;
 use storing::fault;
 use traced::ShardSpans;
 use untold::Untold;

@@ -23,9 +23,10 @@ use tracing::{info, warn};
 use crate::config::{Config, Engine};
 use crate::database;
 use crate::error::NodeError;
-use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
+use crate::inbox::{InboxLimits, InboxReader, Mail, inbox};
 use crate::memory;
 use crate::pool::{Pool, Share};
+use crate::shard::Desk;
 
 /// Largest number of shards that a new directory gets unless its configuration says more.
 const SHARDS_DEFAULT_MAX: usize = 16;
@@ -46,7 +47,7 @@ pub(crate) struct OpenShard {
     /// Storage of the shard; the error if its files are damaged, so that its thread sets them aside.
     pub(crate) storage: Result<Shard, OpenError>,
     pub(crate) source: ShardSource,
-    pub(crate) inbox: Inbox,
+    pub(crate) desk: Desk,
     pub(crate) reader: InboxReader,
 }
 
@@ -59,8 +60,8 @@ pub(crate) struct ShardSource {
     folder: ShardFolder,
     /// Mark of the node's life that the shard is to carry; `None` for an engine that keeps nothing.
     mark: Option<LifeMark>,
-    /// Inbox that takes the completions of writes.
-    completions: Inbox,
+    /// Desk at which the shard hears of what was done for it, completions of writes above all.
+    desk: Desk,
 }
 
 impl ShardSource {
@@ -98,10 +99,10 @@ impl ShardSource {
         engine: Arc<dyn Store>,
         reached: Option<ShardProgress>,
     ) -> Result<Shard, OpenError> {
-        let completions = self.completions.clone();
+        let desk = self.desk.clone();
         let completed = Box::new(move |done| {
-            completions.leave_order(Mail::Completed(done));
-            completions.attend(true);
+            desk.inbox.leave_order(Mail::Completed(done));
+            desk.attend(true);
         });
         let options = ShardOptions { reached, ..self.options.clone() };
         let (storage, recovery) = Shard::open(options, engine, completed)?;
@@ -198,9 +199,9 @@ impl ShardSource {
         lying.max_by_key(|lying| lying.since_s).map(|lying| lying.path)
     }
 
-    /// Returns the inbox in which the shard hears of what was done for it.
-    pub(crate) fn inbox(&self) -> Inbox {
-        self.completions.clone()
+    /// Returns the shard's desk.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Lists the shard's files that were set aside.
@@ -315,13 +316,14 @@ fn open_shard(
     };
     let (inputs, stall_after) = (config.limits.queue_inputs, config.storage.stall_after);
     let (inbox, reader) = inbox(InboxLimits { inputs, stall_after }, waiting);
+    let desk = Desk::new(inbox);
     let source = ShardSource {
         engine: config.records.engine,
         options,
         cache_bytes: share(config.storage.cache_bytes),
         folder,
         mark: config.records.engine.keeps_records().then(|| dir.life_mark()),
-        completions: inbox.clone(),
+        desk: desk.clone(),
     };
     let mut storage = source.open_expected(dir);
     if dir.lost_shards().contains(&identity.shard)
@@ -331,7 +333,7 @@ fn open_shard(
     }
     match storage {
         Err(error) if !error.is_damage() => Err(error),
-        storage => Ok(OpenShard { storage, source, inbox, reader }),
+        storage => Ok(OpenShard { storage, source, desk, reader }),
     }
 }
 

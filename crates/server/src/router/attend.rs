@@ -14,16 +14,14 @@ const FEW_FRAMES: usize = 16;
 impl Router {
     /// Sees to it that what was routed is dealt with; `count` frames have come together.
     pub(crate) fn attend(&self, count: usize) {
-        for inbox in &self.shards {
-            inbox.attend(count <= FEW_FRAMES);
+        for desk in &self.shards {
+            desk.attend(count <= FEW_FRAMES);
         }
     }
 
     /// Starts to keep the timers of what is dealt with outside the shards' threads. To be called within the runtime.
     pub(crate) fn keep_time(&self, clock: &AgreedClock) -> Vec<JoinHandle<()>> {
-        let inboxes = self.shards.iter().cloned();
-        inboxes
-            .map(|inbox| tokio::spawn(inbox.seat.clone().keep_time(clock.clone(), inbox)))
-            .collect()
+        let desks = self.shards.iter().cloned();
+        desks.map(|desk| tokio::spawn(desk.keep_time(clock.clone()))).collect()
     }
 }

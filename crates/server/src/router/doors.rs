@@ -34,9 +34,9 @@ impl Router {
 
     /// Tells the shards that nobody waits for the answer to a request any more.
     pub(crate) fn withdraw(&self, connection: u64, id: u64) {
-        for shard in &self.shards {
+        for desk in &self.shards {
             // Where this finds no room, the request is done for nobody.
-            let _full = shard.offer(Mail::Withdrawn { connection, id });
+            let _full = desk.inbox.offer(Mail::Withdrawn { connection, id });
         }
     }
 

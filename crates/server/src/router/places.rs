@@ -55,7 +55,7 @@ impl Router {
 
     fn shard_of_key(&self, view: &View, key: &Key) -> &Inbox {
         let partition = view.partitions().partition(key.position(view.cluster()));
-        &self.shards[partition.0 as usize % self.shards.len()]
+        &self.shards[partition.0 as usize % self.shards.len()].inbox
     }
 
     fn shard_of_partition(&self, view: &View, partition: Partition) -> Result<&Inbox, Failure> {
@@ -64,6 +64,6 @@ impl Router {
             let message = format!("there is no partition {partition}: the cluster has {count}");
             return Err(Failure::new(ErrorCode::InvalidRequest, message));
         }
-        Ok(&self.shards[partition.0 as usize % self.shards.len()])
+        Ok(&self.shards[partition.0 as usize % self.shards.len()].inbox)
     }
 }

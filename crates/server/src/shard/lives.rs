@@ -114,7 +114,7 @@ impl ShardLives {
                 return Ended::Unclean;
             };
             let started = Instant::now();
-            let seat = &self.source.inbox().seat;
+            let seat = &self.source.desk().seat;
             let (driver, failure) = seat.work(began, inbox);
             let Some(failure) = failure else { return driver.close() };
             self.failures = if started.elapsed() < LONG_LIFE {
@@ -168,7 +168,7 @@ impl ShardLives {
         }
         if driver.storage.has_lost_past() || driver.replica.refilling() > 0 {
             driver.copy = self.source.earlier_copy().and_then(|folder| {
-                CopyReader::start(self.config.shard, &folder, self.source.inbox())
+                CopyReader::start(self.config.shard, &folder, self.source.desk().inbox.clone())
             });
         }
         if let Some(view) = self.view.take() {

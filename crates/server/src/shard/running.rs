@@ -31,7 +31,7 @@ impl RunningShard {
         shard: OpenShard,
         around: ShardEnvironment,
     ) -> Result<Self, NodeError> {
-        let OpenShard { storage, source, inbox, reader } = shard;
+        let OpenShard { storage, source, desk, reader } = shard;
         let open = Arc::new(AtomicUsize::new(0));
         let name = format!("shard-{}", config.shard);
         let lives = ShardLives::new(config, source, around, Arc::clone(&open));
@@ -42,7 +42,7 @@ impl RunningShard {
                 lives.run(storage, &reader)
             })
             .map_err(|source| NodeError::System { doing: "starting a shard's thread", source })?;
-        Ok(Self { inbox, open, thread })
+        Ok(Self { inbox: desk.inbox, open, thread })
     }
 
     /// Returns how many requests wait for an answer, those still in the queue included.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::clock::AgreedClock;
-use crate::inbox::{Inbox, InboxReader};
+use crate::inbox::InboxReader;
 
 use super::ShardDriver;
 use super::visit::Visit;
@@ -28,9 +28,9 @@ struct Shared {
     driver: Mutex<Option<ShardDriver>>,
     /// Time at which the shard's thread looks again at the latest, in microseconds of the monotonic clock.
     thread_looks_us: AtomicU64,
-    /// Time at which the timers' task does.
+    /// Time at which the task that keeps timers does.
     timers_look_us: AtomicU64,
-    /// Call of the timers' task, because it is to look earlier.
+    /// Call of that task, because it is to look earlier.
     earlier: Notify,
 }
 
@@ -68,24 +68,15 @@ impl Seat {
         self.shared.driver.lock().expect("a panic with the seat taken ends the process")
     }
 
-    /// Deals with the mail that was left in the shard's inbox, or has the shard's thread do it.
-    pub(crate) fn attend(&self, inbox: &Inbox) {
-        match self.visit() {
-            Some(Visit::Done(due_us)) => self.remember(due_us),
-            // Whoever is at work may have seen that there was nothing more just before.
-            Some(Visit::Unfinished) | None => inbox.call(),
-        }
-    }
-
     /// Does what can be done without waiting; `None` if somebody else is at work, or there is no storage.
-    fn visit(&self) -> Option<Visit> {
+    pub(super) fn visit(&self) -> Option<Visit> {
         // A panic with the seat taken ends the process.
         let mut driver = self.shared.driver.try_lock().ok()?;
         driver.as_mut().map(ShardDriver::visit)
     }
 
-    /// Has the timers' task look at this time, unless the shard's thread does.
-    fn remember(&self, due_us: Option<u64>) {
+    /// Has [`Self::timer`] end at this time, unless the shard's thread looks by then.
+    pub(super) fn remember(&self, due_us: Option<u64>) {
         let thread_looks_us = self.shared.thread_looks_us.load(Ordering::Acquire);
         let Some(due_us) = due_us.filter(|due_us| *due_us < thread_looks_us) else { return };
         if due_us < self.shared.timers_look_us.fetch_min(due_us, Ordering::AcqRel) {
@@ -93,15 +84,15 @@ impl Seat {
         }
     }
 
-    /// Keeps the timers that visitors have set: the shard's thread may sleep past them.
-    pub(crate) async fn keep_time(self, clock: AgreedClock, inbox: Inbox) {
+    /// Waits until a timer is due that a visitor has set: the shard's thread may sleep past it.
+    pub(super) async fn timer(&self, clock: &AgreedClock) {
         loop {
             let due_us = self.shared.timers_look_us.load(Ordering::Acquire);
             tokio::select! {
                 // Nearly for ever, where no timer is set.
                 () = sleep(clock.until(due_us)) => {
                     self.shared.timers_look_us.store(u64::MAX, Ordering::Release);
-                    self.attend(&inbox);
+                    return;
                 }
                 () = self.shared.earlier.notified() => {}
             }

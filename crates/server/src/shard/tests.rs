@@ -28,7 +28,7 @@ use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
 use super::visit::{LOOK_US, VISIT_MAIL, Visit};
-use super::{Ended, ShardDriver, ShardEnvironment, ShardLimits, VOTES, keeping};
+use super::{Desk, Ended, ShardDriver, ShardEnvironment, ShardLimits, VOTES, keeping};
 use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{Inbox, InboxLimits, Mail, inbox};
 use crate::lines::lines_of;
@@ -476,11 +476,12 @@ fn now_and_then_a_visitor_leaves_a_turn_to_the_thread_which_looks_at_the_disk() 
 async fn what_is_left_is_seen_to_by_a_visitor_or_by_the_thread() {
     let Bench { _lets_go, mut driver, inbox, place: _place, .. } = Bench::new();
     assert!(driver.turn());
-    let (seat, reader) = (inbox.seat.clone(), driver.inbox.clone());
+    let desk = Desk::new(inbox);
+    let (inbox, seat, reader) = (&desk.inbox, &desk.seat, driver.inbox.clone());
     let clock = driver.around.clock.clone();
     let left = || {
         assert!(inbox.leave_answer(answer()).is_none());
-        inbox.attend(true);
+        desk.attend(true);
         inbox.waiting()
     };
     assert_eq!(left(), 1, "there is no driver yet");
@@ -489,7 +490,7 @@ async fn what_is_left_is_seen_to_by_a_visitor_or_by_the_thread() {
     let taken = seat.take();
     assert_eq!(left(), 1, "somebody else is at work");
     drop(taken);
-    let timers = tokio::spawn(seat.clone().keep_time(clock, inbox.clone()));
+    let timers = tokio::spawn(desk.clone().keep_time(clock));
     let limit = tokio::time::Instant::now() + Duration::from_secs(60);
     while inbox.waiting() > 0 {
         assert!(tokio::time::Instant::now() < limit, "timers look once at their start");

@@ -16,19 +16,20 @@ use crate::config::Engine;
 use crate::inbox::{InboxLimits, inbox};
 use crate::lines::lines_of;
 use crate::pool::Pool;
+use crate::shard::Desk;
 
 fn source(dir: &DataDir) -> ShardSource {
     let identity = ShardIdentity { cluster: ClusterId(1), node: NodeId(1), shard: 0 };
     let folder = dir.shard_folder(0);
     let limits = InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) };
-    let (completions, _reader) = inbox(limits, Pool::new(1 << 20, 1).share());
+    let (inbox, _reader) = inbox(limits, Pool::new(1 << 20, 1).share());
     ShardSource {
         engine: Engine::Redb,
         options: ShardOptions::new(identity, folder.journal_dir()),
         cache_bytes: 1 << 20,
         folder,
         mark: Some(dir.life_mark()),
-        completions,
+        desk: Desk::new(inbox),
     }
 }
 
