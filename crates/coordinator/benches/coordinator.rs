@@ -41,6 +41,7 @@ fn read_plan() -> ReadPlan {
         primaries: listed(1..=3),
         fallbacks: listed(4..=6),
         filling: Vec::new(),
+        compares_all: false,
         needs: NEEDS,
         hedge_after_us: 10_000,
         silent_after_us: 20_000,

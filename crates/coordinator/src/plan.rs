@@ -72,16 +72,21 @@ pub enum CoordinatorCopy {
 pub struct ReadPlan {
     /// Id of the coordinator: this node.
     pub me: NodeId,
-    /// First N of the preference list, in its order, except that this node comes first if it is among them.
+    /// First N of the preference list, in the order in which they are to be asked. Those that are away are in the list's,
+    /// by which others stand in for them.
     pub primaries: Vec<ListedNode>,
     /// Rest of the preference list, in its order. A scan asks the first of them that are up while a primary is away.
     pub fallbacks: Vec<ListedNode>,
     /// Primaries that are being sent all that their partition holds. Their answers count like any other's,
     /// but a get does not repair them, and does not ask them for the sake of repairs.
     pub filling: Vec<NodeId>,
+    /// Whether a get asks all healthy nodes once it has answered, even if those that it has asked agree. A scan does not
+    /// heed it.
+    pub compares_all: bool,
     /// Answers without which the request does not succeed.
     pub needs: Needs,
-    /// Time after which more of the healthy nodes than needed are asked, in microseconds.
+    /// Time after which a get asks one more of the healthy nodes than needed, and each time again, in microseconds. A scan
+    /// asks all of them then.
     pub hedge_after_us: u64,
     /// Time without an answer from a primary after which a fallback is asked in its place, in microseconds.
     pub silent_after_us: u64,

@@ -354,7 +354,7 @@ fn repairs(member: &ObservedMember) -> Vec<Finding> {
                 report.failed,
                 count(report.failed + report.exchanges, "comparison")
             ),
-            blocks: most.then(|| "replicas that differ stay so until a get repairs them".into()),
+            blocks: most.then(|| "replicas that differ stay so until a get compares them".into()),
             remedy:
                 "nothing if members were away: they are tried again. Otherwise its log says why"
                     .into(),

@@ -17,7 +17,7 @@ pub enum Counter {
     ReadRepairsStale,
     /// Read repairs of either kind that went to a fallback, as a hint.
     ReadRepairsFallback,
-    /// Gets that asked more replicas because the first were slow.
+    /// Times that a get asked more replicas because the first were slow.
     Hedges,
     /// Puts recognised as a retry of one that is held already.
     RetriedPuts,

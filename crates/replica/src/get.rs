@@ -16,6 +16,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use jedlik_storage_port::Holding;
+use rand_core::Rng;
 
 use crate::Counter;
 use crate::answer::{check_nodes, deadline_us, got, resolve, resolve_n, shortfall};
@@ -26,6 +27,10 @@ use crate::operations::{Next, Operation, Operations, SILENT_AFTER_US};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose};
 use crate::reading::Held;
 use crate::reasons::{ApplyFor, LoadFor};
+
+/// Of so many gets one compares all replicas, though those that it has asked agree. The others cost two messages less for
+/// each replica that they do not ask.
+const COMPARES_ALL_ONE_IN: u32 = 16;
 
 /// Get under way, until all repairs are sent.
 #[derive(Debug)]
@@ -137,7 +142,8 @@ impl Operations {
         request: GetRequest,
         deadline_us: u64,
     ) -> Result<(), Failure> {
-        let (key, props, plans) = self.plan_get(cx, &request, deadline_us)?;
+        let compares_all = cx.random.next_u32().is_multiple_of(COMPARES_ALL_ONE_IN);
+        let (key, props, plans) = self.plan_get(cx, &request, (deadline_us, compares_all))?;
         let machine = JointGet::new(cx.now.mono_us, &plans);
         let (started_us, answered) = (cx.now.mono_us, false);
         let held = None;
@@ -162,7 +168,7 @@ impl Operations {
         &self,
         cx: &Cx,
         request: &GetRequest,
-        deadline_us: u64,
+        (deadline_us, compares_all): (u64, bool),
     ) -> Result<(PlacedKey, BucketProps, Vec<ReadPlan>), Failure> {
         let view = cx.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
@@ -180,18 +186,22 @@ impl Operations {
             let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);
             nodes.filter(|node| view.is_inbound(*node, key.partition, n)).collect()
         };
-        let plan = |(primaries, fallbacks): (Vec<ListedNode>, _)| ReadPlan {
-            me: cx.config.me,
-            // The range is on its way to these nodes: sending it record by record, too, would cost clients as
-            // much again as their own puts do.
-            filling: filling(&primaries),
-            primaries,
-            fallbacks,
-            needs,
-            hedge_after_us: self.read_latency.get_us(),
-            silent_after_us: SILENT_AFTER_US.max(2 * self.read_latency.get_us()),
-            repair_until_us: cx.message_age.until_us(cx.now),
-            deadline_us,
+        let plan = |(mut primaries, fallbacks): (Vec<ListedNode>, _)| {
+            self.nearness.sort(cx.config.me, &mut primaries);
+            ReadPlan {
+                me: cx.config.me,
+                // The range is on its way to these nodes: sending it record by record, too, would cost clients as
+                // much again as their own puts do.
+                filling: filling(&primaries),
+                compares_all,
+                primaries,
+                fallbacks,
+                needs,
+                hedge_after_us: self.read_latency.get_us(),
+                silent_after_us: SILENT_AFTER_US.max(2 * self.read_latency.get_us()),
+                repair_until_us: cx.message_age.until_us(cx.now),
+                deadline_us,
+            }
         };
         let plans = sets.into_iter().map(plan).collect();
         Ok((key, props, plans))

@@ -19,8 +19,8 @@ use crate::explain::ExplainOperation;
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::StorageFault;
-use crate::latency::LatencyEstimate;
-use crate::pending::{Asker, Caller, OperationId, PeerCall};
+use crate::latency::{LatencyEstimate, Nearness};
+use crate::pending::{Asker, Caller, OperationId, PeerCall, Purpose};
 use crate::put::{KeyQueues, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::timers::Timers;
@@ -58,6 +58,7 @@ pub(crate) struct Operations {
     /// Puts that wait for their turn, and which of them are under way.
     pub(crate) queues: KeyQueues,
     pub(crate) read_latency: LatencyEstimate,
+    pub(crate) nearness: Nearness,
     pub(crate) write_latency: LatencyEstimate,
     /// Calls to nodes that did not know the layout, in the order in which they are repeated.
     pub(crate) deferred: BTreeMap<(u64, OperationId), PeerCall>,
@@ -70,6 +71,7 @@ impl Operations {
             by_id: BTreeMap::new(),
             queues: KeyQueues::default(),
             read_latency: LatencyEstimate::new(),
+            nearness: Nearness::default(),
             write_latency: LatencyEstimate::new(),
             deferred: BTreeMap::new(),
             timers: Timers::default(),
@@ -175,10 +177,14 @@ impl Operations {
     }
 
     /// Notes how long a peer took to answer a read or a write.
-    pub(crate) fn note_latency(&mut self, took_us: u64, response: &PeerResponse) {
+    pub(crate) fn note_latency(&mut self, cx: &Cx, call: &PeerCall, response: &PeerResponse) {
+        let took_us = cx.now.mono_us.saturating_sub(call.sent_us);
         match response {
             PeerResponse::Read(_) | PeerResponse::Same | PeerResponse::Unknown { .. } => {
                 self.read_latency.add(took_us);
+                if matches!(call.purpose, Purpose::Operation(_)) {
+                    self.nearness.add(call.node, took_us);
+                }
             }
             PeerResponse::Written => self.write_latency.add(took_us),
             _ => {}

@@ -122,6 +122,7 @@ impl Replica {
     fn handle_view(&mut self, view: &Arc<View>) {
         let before = self.cx.view.replace(Arc::clone(view));
         self.background.schedule.handle_view(view);
+        self.operations.nearness.retain(|node| view.member(node).is_some());
         self.background.hints.handle_view(&self.cx, view);
         if view.layout_version() == 0 {
             return;
@@ -176,7 +177,7 @@ impl Replica {
             let Some(refused) = refused else { return };
             call = refused;
         }
-        operations.note_latency(cx.now.mono_us.saturating_sub(call.sent_us), &response);
+        operations.note_latency(cx, &call, &response);
         match call.purpose {
             Purpose::Operation(caller) => {
                 let who = (from, call.durability);

@@ -226,6 +226,7 @@ impl Operations {
             primaries,
             fallbacks,
             filling: Vec::new(),
+            compares_all: false,
             needs,
             hedge_after_us: 10 * self.read_latency.get_us(),
             silent_after_us: u64::from(request.timeout_ms) * 1_000,

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::load::absent;
+use crate::requests::r;
 use crate::words;
 
 /// Acknowledged puts of a round before the nodes are killed; each round has a little more.
@@ -34,7 +35,7 @@ pub(crate) fn survives_kills(cluster: &mut Cluster) {
         let keys: Vec<String> = acked.iter().cloned().collect();
         let lost = runtime.block_on(async {
             let client = cluster.client(0).await;
-            let lost = absent(&client, &keys).await;
+            let lost = absent(&client, &keys, &r(2)).await;
             client.close().await;
             lost
         });

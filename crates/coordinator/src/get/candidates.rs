@@ -262,6 +262,14 @@ impl Candidates {
         tally
     }
 
+    /// Whether a node that has answered is behind `merged`, or can't say what it should hold.
+    pub(super) fn differ(&self, merged: Option<Digest>) -> bool {
+        let unsure = |candidate: &Candidate| {
+            matches!(candidate.state, State::Unsure { .. }) && !candidate.filling
+        };
+        self.list.iter().any(unsure) || self.behind(merged).next().is_some()
+    }
+
     /// Returns the candidates that answered with something else than `merged`, and their records' digests. Primaries
     /// with a damaged record count as holding none; nodes that are being sent everything are left out. A fallback is
     /// behind only while the primary in whose place it was asked is away, and only if the record of a primary with a

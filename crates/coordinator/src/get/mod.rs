@@ -1,10 +1,13 @@
 //! One get: R answers merged, a hedge when the usual latency has passed, repair after answering (paper 4.5,
 //! 4.6, 5).
 //!
-//! It asks the first N healthy nodes: living primaries, then a fallback for each that is away. The local
-//! record is read first where there is one, so that the others need only say that theirs is the same.
+//! Its candidates are the first N healthy nodes: living primaries, then a fallback for each that is away. The local
+//! record is read first where there is one, so that the others need only say that theirs is the same. It asks R of
+//! them, one more whenever that takes longer than usual, and all once it has answered if those that it asked differ
+//! ([decision 77](../../../../docs/decisions/0077-a-get-asks-r-replicas.md)).
 //! Invariants: repairs carry the merge of every answer that came before they were sent; none is sent when the
-//! version's time is over; an answer that the key is absent rests on R primaries that vote on it.
+//! version's time is over; an answer that the key is absent rests on R primaries that vote on it; a get that sees a
+//! difference asks all, and sends each replica that is behind the merge.
 //!
 //! A replica may answer that it can't say: its record is damaged, or it has lost its past. The record that it
 //! holds is merged, and others are asked in its place. Only when nobody is left to ask who would know does
@@ -14,6 +17,7 @@
 //! relies on that: a hint made after a tombstone has settled on all primaries carries that tombstone's clock.
 //! A merge of fallbacks alone could pass an older hint on under a new date.
 
+mod asking;
 mod candidates;
 mod joint;
 mod output;
@@ -134,19 +138,17 @@ impl Get {
     pub(crate) fn handle_timeout(&mut self, now_us: u64) {
         match self.phase {
             Phase::Gathering { .. } if now_us >= self.plan.deadline_us => self.fail(now_us, true),
-            Phase::Gathering { hedge_at_us, mut silent_at_us } => {
-                // A slow primary is not silent: a fallback in its place, which may know nothing, would cost
-                // the next get what it is promised.
-                if now_us >= silent_at_us {
-                    silent_at_us = u64::MAX;
-                    self.candidates.replace_silent();
-                } else if now_us < hedge_at_us {
-                    return;
-                }
-                self.phase = Phase::Gathering { hedge_at_us: u64::MAX, silent_at_us };
-                if self.ask_all() > 0 {
-                    self.outputs.push_back(GetOutput::Hedged);
-                }
+            // A slow primary is not silent: a fallback in its place, which may know nothing, would cost the next get
+            // what it is promised.
+            Phase::Gathering { silent_at_us, .. } if now_us >= silent_at_us => {
+                self.phase = Phase::Gathering { hedge_at_us: u64::MAX, silent_at_us: u64::MAX };
+                self.candidates.replace_silent();
+                self.hedge(Self::ask_all);
+            }
+            Phase::Gathering { hedge_at_us, silent_at_us } if now_us >= hedge_at_us => {
+                let hedged = self.hedge(Self::ask_more);
+                let hedge_at_us = if hedged { now_us + self.plan.hedge_after_us } else { u64::MAX };
+                self.phase = Phase::Gathering { hedge_at_us, silent_at_us };
             }
             Phase::Settling { until_us } if now_us >= until_us => self.finish(now_us),
             _ => {}
@@ -229,7 +231,7 @@ impl Get {
                 self.candidates.replace_failed();
                 self.judge(now_us);
             }
-            Phase::Settling { .. } => self.finish_if_settled(now_us),
+            Phase::Settling { .. } => self.compare(now_us),
             Phase::Done => {}
         }
     }
@@ -290,9 +292,19 @@ impl Get {
             return self.finish(now_us);
         }
         self.phase = Phase::Settling { until_us };
-        self.candidates.leave_unneeded();
-        self.ask_all();
-        self.finish_if_settled(now_us);
+        self.compare(now_us);
+    }
+
+    /// Asks the nodes that were not asked yet if one that was is behind or can't say, so that repairs carry what all
+    /// hold, or if this get is one that compares all. Ends the get once all that it has asked have answered.
+    fn compare(&mut self, now_us: u64) {
+        if self.plan.compares_all || self.candidates.differ(self.merged.digest()) {
+            self.candidates.leave_unneeded();
+            self.ask_all();
+        }
+        if !self.candidates.any_asked() {
+            self.finish(now_us);
+        }
     }
 
     fn fail(&mut self, now_us: u64, timed_out: bool) {
@@ -315,12 +327,6 @@ impl Get {
         }
     }
 
-    fn finish_if_settled(&mut self, now_us: u64) {
-        if !self.candidates.any_asked() {
-            self.finish(now_us);
-        }
-    }
-
     fn finish(&mut self, now_us: u64) {
         self.phase = Phase::Done;
         let Some(record) = self.merged.record() else { return };
@@ -335,39 +341,5 @@ impl Get {
                 cause: held.map_or(RepairCause::Missing, |_| RepairCause::Stale),
             });
         }
-    }
-
-    /// Keeps as many nodes asked as are needed; this node alone first, for its record's digest.
-    fn ask_enough(&mut self) {
-        let wanted = usize::from(self.plan.needs.answers.max(self.plan.needs.primaries));
-        let found = self.found();
-        while self.candidates.in_use(found) < wanted && !self.waits_for_local() {
-            let Some(next) = self.candidates.next_idle() else { return };
-            self.ask(next);
-        }
-    }
-
-    /// Asks every candidate that was not asked yet; returns how many these were.
-    fn ask_all(&mut self) -> usize {
-        let mut asked = 0;
-        while let Some(next) = self.candidates.next_idle() {
-            self.ask(next);
-            asked += 1;
-        }
-        asked
-    }
-
-    fn ask(&mut self, index: usize) {
-        let known = self.merged.digest();
-        let node = self.candidates.ask(index, known);
-        self.outputs.push_back(if node == self.plan.me {
-            GetOutput::ReadLocal
-        } else {
-            GetOutput::Read { node, known }
-        });
-    }
-
-    fn waits_for_local(&self) -> bool {
-        matches!(self.candidates.state(self.plan.me), Some(State::Asked { .. }))
     }
 }

@@ -153,6 +153,25 @@ fn a_get_answers_with_what_any_owner_set_knows() {
 }
 
 #[test]
+fn only_the_owner_set_that_differs_has_its_others_asked() {
+    play_all(&[
+        "abc| r=2 some + ade| r=2 some
+         start: a
+         +a 1: b~ d~
+         +b~ =:
+         +d~ 12: ok 12 e~
+         +e~ 0: a=stale:12 e=missing:12
+         done",
+        "abc| r=2 some + ade| r=2 some
+         start: a
+         +a 1: b~ d~
+         +b~ =:
+         +d~ =: ok 1
+         done",
+    ]);
+}
+
+#[test]
 fn a_get_fails_when_one_owner_set_can_not_be_reached() {
     play_all(&[
         "def| r=2 + abc| r=2

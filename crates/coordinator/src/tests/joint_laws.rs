@@ -29,7 +29,8 @@ fn named(index: usize) -> NodeId {
 fn sets() -> impl Strategy<Value = Vec<Lists>> {
     let set = (1..=4usize, 0..3usize, 0..NODES - 1);
     let alive = proptest::collection::vec(any::<bool>(), NODES);
-    (proptest::collection::vec(set, 1..=3), alive).prop_map(|(sets, alive)| {
+    let sets = proptest::collection::vec(set, 1..=3);
+    (sets, alive, any::<bool>()).prop_map(|(sets, alive, compares_all)| {
         let set = |(n, place, turn): (usize, usize, usize)| {
             let target =
                 |index: usize| ListedNode { node: named(index), alive: index == 0 || alive[index] };
@@ -44,7 +45,7 @@ fn sets() -> impl Strategy<Value = Vec<Lists>> {
                 1 => fallbacks.insert(0, target(0)),
                 _ => {}
             }
-            Lists { primaries, fallbacks }
+            Lists { primaries, fallbacks, compares_all }
         };
         sets.into_iter().map(set).collect()
     })

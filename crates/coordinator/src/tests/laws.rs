@@ -51,28 +51,29 @@ pub(super) fn doubts() -> impl Strategy<Value = Doubt> {
 pub(super) struct Lists {
     pub(super) primaries: Vec<ListedNode>,
     pub(super) fallbacks: Vec<ListedNode>,
+    /// Whether a get over it compares all.
+    pub(super) compares_all: bool,
 }
 
 pub(super) fn lists() -> impl Strategy<Value = Lists> {
-    (1..=4usize, 0..3usize, proptest::collection::vec(any::<bool>(), NODES)).prop_map(
-        |(n, place, alive)| {
-            let target = |index: usize| ListedNode {
-                node: NodeId(index as u64 + 1),
-                alive: index == 0 || alive[index],
-            };
-            let others: Vec<ListedNode> = (1..NODES).map(target).collect();
-            let (mut primaries, mut fallbacks) = (others[..n].to_vec(), others[n..].to_vec());
-            match place {
-                0 => {
-                    primaries.insert(0, target(0));
-                    fallbacks.extend(primaries.pop());
-                }
-                1 => fallbacks.insert(0, target(0)),
-                _ => {}
+    let alive = proptest::collection::vec(any::<bool>(), NODES);
+    (1..=4usize, 0..3usize, alive, any::<bool>()).prop_map(|(n, place, alive, compares_all)| {
+        let target = |index: usize| ListedNode {
+            node: NodeId(index as u64 + 1),
+            alive: index == 0 || alive[index],
+        };
+        let others: Vec<ListedNode> = (1..NODES).map(target).collect();
+        let (mut primaries, mut fallbacks) = (others[..n].to_vec(), others[n..].to_vec());
+        match place {
+            0 => {
+                primaries.insert(0, target(0));
+                fallbacks.extend(primaries.pop());
             }
-            Lists { primaries, fallbacks }
-        },
-    )
+            1 => fallbacks.insert(0, target(0)),
+            _ => {}
+        }
+        Lists { primaries, fallbacks, compares_all }
+    })
 }
 
 impl Lists {
@@ -96,6 +97,7 @@ impl Lists {
             fallbacks: self.fallbacks.clone(),
             needs,
             filling: Vec::new(),
+            compares_all: self.compares_all,
             hedge_after_us: HEDGE_US,
             silent_after_us: 2 * HEDGE_US,
             repair_until_us: SEND_UNTIL_US,

@@ -34,6 +34,7 @@ fn plan(primaries: &str, r: u8) -> ReadPlan {
         fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
         filling: Vec::new(),
+        compares_all: false,
         hedge_after_us: 10_000,
         silent_after_us: 20_000,
         repair_until_us: 1_000_000,

@@ -3,7 +3,8 @@
 //! The first line is the plan, as for puts; this node is a. Each further line is an event and the
 //! outputs after it: `+b 12` answers with the versions of the actors 1 and 2, `+b 0` has nothing, `?b 1`
 //! holds that and has no vote, `!b 0` has a damaged record, `-b` fails, `@300` is that millisecond. Outputs: `b` is asked; `ok 12` answers with those versions;
-//! `short`, `timeout`, `hedged`; `b=missing` and `d<c=stale` are repaired, the latter with a hint.
+//! `short`, `timeout`, `hedged`; `b=missing` and `d<c=stale` are repaired, the latter with a hint. A get compares all
+//! unless its plan says `some`.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -25,6 +26,7 @@ pub(super) fn plan(line: &str) -> ReadPlan {
         fallbacks: targets(fallbacks),
         needs: Needs::default(),
         filling: Vec::new(),
+        compares_all: true,
         hedge_after_us: 10_000,
         silent_after_us: 20_000,
         repair_until_us: 800_000,
@@ -35,6 +37,7 @@ pub(super) fn plan(line: &str) -> ReadPlan {
             Some(("r", count)) => plan.needs.answers = count.parse().unwrap(),
             Some(("pr", count)) => plan.needs.primaries = count.parse().unwrap(),
             Some(("filling", nodes)) => plan.filling = nodes.chars().map(node).collect(),
+            None if word == "some" => plan.compares_all = false,
             _ => panic!("{word}"),
         }
     }
@@ -168,8 +171,8 @@ fn who_fails_is_replaced_by_the_next_and_who_is_silent_as_well() {
          -d: e
          +e 12: ok 12 a=stale
          done",
-        // The hedge asks the rest of the healthy ones; a fallback is asked for each that is silent for
-        // longer.
+        // The hedge asks one more of the healthy ones, or R others where its own record is late; a fallback is asked for
+        // each that is silent for longer.
         "abc|de r=3
          start: a
          +a 1: b c
@@ -271,6 +274,57 @@ fn replicas_that_were_behind_are_repaired_and_fallbacks_only_with_a_primarys_rec
          +b 1:
          +c 0: ok 1
          +d 0: c=missing
+         done",
+    ]);
+}
+
+#[test]
+fn those_that_agree_have_nobody_else_asked() {
+    play_all(&[
+        "abc|de r=2 some
+         start: a
+         +a 1: b
+         +b 1: ok 1
+         done",
+        "abC|de r=2 some
+         start: a
+         +a 0: b
+         +b 0: ok 0
+         done",
+        // What differs is compared with what the others hold, fallbacks of those that are away among them.
+        "abC|de r=2 some
+         start: a
+         +a 1: b
+         +b 12: ok 12 d
+         +d 123: a=stale b=stale
+         done",
+        // A fallback that lacks the hint is a difference too: the other one is asked.
+        "aBC|de r=2 some
+         start: a
+         +a 1: d
+         +d 0: ok 1 e
+         +e 1: d<b=missing
+         done",
+        // Who was asked because another is late is compared as well.
+        "abC|de r=2 some
+         start: a
+         +a 1: b
+         @10: d hedged
+         +d 0: ok 1
+         +b 1: d<c=missing
+         done",
+        // A node without a vote has lost something.
+        "abc|d r=1 some
+         start: a
+         ?a 1: b
+         +b 1: ok 1 c
+         +c 1:
+         done",
+        // Who is being sent everything is no reason to ask.
+        "abc|d r=2 filling=b some
+         start: a
+         +a 1: b
+         +b 0: ok 1
          done",
     ]);
 }

@@ -169,7 +169,10 @@ pub(crate) static REPLICA: [Row; 19] = [
     row("read_repairs_fallback", counter("jedlik_read_repairs_fallback", READ_REPAIRS_FALLBACK)),
     row(
         "hedges",
-        counter("jedlik_get_hedges", "Gets that asked more replicas because the first were slow."),
+        counter(
+            "jedlik_get_hedges",
+            "Times that a get asked more replicas because the first were slow.",
+        ),
     ),
     row(
         "put_hedges",

@@ -22,7 +22,7 @@ fn one_node_down_fails_nothing_and_a_read_brings_it_up_to_date() {
     assert_eq!(cluster.values(N2, "alice", 2), ["tea"]);
     cluster.down.clear();
     assert_eq!(cluster.held(N3, "alice"), None);
-    cluster.values(N1, "alice", 2);
+    cluster.values(N1, "alice", 3);
     cluster.advance(600);
     assert_eq!(cluster.held(N3, "alice"), cluster.held(N1, "alice"));
     assert_eq!(cluster.counts[&Counter::ReadRepairsMissing], 1);

@@ -7,6 +7,7 @@ use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanOf, ScanRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::limits::RECORD_OVERHEAD_BYTES;
+use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_protocol::{Durability, Now};
 use jedlik_vclock::Content;
@@ -56,6 +57,25 @@ fn at_rest_a_get_moves_the_value_to_the_client_only() {
     assert!(held.iter().all(|record| *record == held[0] && record.is_some()));
     cluster.values(N2, "alice", 3);
     assert_eq!(cluster.counts.get(&Counter::ReadRepairsStale), None);
+}
+
+#[test]
+fn a_get_asks_r_replicas_and_one_in_sixteen_asks_all() {
+    const GETS: usize = 1_600;
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.put(N1, blind("alice", "tea")).expect("a put");
+    cluster.sent.clear();
+    for _ in 0..GETS {
+        assert_eq!(cluster.values(N1, "alice", 2), ["tea"]);
+    }
+    let mut reads = [N2, N3].map(|node| {
+        let is_read = |(from, to, request): &&(NodeId, NodeId, PeerRequest)| {
+            *from == N1 && *to == node && matches!(request, PeerRequest::Read { .. })
+        };
+        cluster.sent.iter().filter(is_read).count()
+    });
+    reads.sort_unstable();
+    assert!((50..150).contains(&reads[0]) && reads[1] == GETS, "{reads:?}");
 }
 
 #[test]

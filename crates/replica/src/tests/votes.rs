@@ -36,7 +36,9 @@ fn a_damaged_record_is_no_absence_and_the_get_that_meets_it_repairs_it() {
         cluster.put(NodeId(1), blind("whole/alice", "tea")).expect("three take it");
         let owners = cluster.owners("whole/alice");
         damage(&mut cluster, owners[0], "whole/alice");
-        assert_eq!(cluster.values(owners[via], "whole/alice", 1), ["tea"]);
+        // The damaged one answers for itself, or is the first of the others to be asked.
+        let asked = if via == 0 { 1 } else { 2 };
+        assert_eq!(cluster.values(owners[via], "whole/alice", asked), ["tea"]);
         cluster.advance(600);
         assert!(cluster.node(owners[0]).damaged.is_empty(), "it is repaired");
         assert_eq!(cluster.held(owners[0], "whole/alice"), cluster.held(owners[1], "whole/alice"));
