@@ -7,10 +7,10 @@ impl Get {
     /// Keeps as many nodes asked as are needed; this node alone first, for its record's digest.
     pub(super) fn ask_enough(&mut self) {
         let found = self.found();
-        while self.candidates.in_use(found) < self.wanted() && !self.waits_for_local() {
-            let Some(next) = self.candidates.next_idle() else { return };
-            self.ask(next);
-        }
+        while self.candidates.in_use(found) < self.wanted()
+            && !self.waits_for_local()
+            && self.ask_next()
+        {}
     }
 
     /// Returns how many answers are wanted at least.

@@ -36,16 +36,7 @@ fn sets() -> impl Strategy<Value = Vec<Lists>> {
                 |index: usize| ListedNode { node: named(index), alive: index == 0 || alive[index] };
             let mut others: Vec<ListedNode> = (1..NODES).map(target).collect();
             others.rotate_left(turn);
-            let (mut primaries, mut fallbacks) = (others[..n].to_vec(), others[n..].to_vec());
-            match place {
-                0 => {
-                    primaries.insert(0, target(0));
-                    fallbacks.extend(primaries.pop());
-                }
-                1 => fallbacks.insert(0, target(0)),
-                _ => {}
-            }
-            Lists { primaries, fallbacks, compares_all }
+            Lists::placed(target(0), place, others.split_at(n), compares_all)
         };
         sets.into_iter().map(set).collect()
     })

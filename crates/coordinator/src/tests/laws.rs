@@ -52,7 +52,7 @@ pub(super) struct Lists {
     pub(super) primaries: Vec<ListedNode>,
     pub(super) fallbacks: Vec<ListedNode>,
     /// Whether a get over it compares all.
-    pub(super) compares_all: bool,
+    compares_all: bool,
 }
 
 pub(super) fn lists() -> impl Strategy<Value = Lists> {
@@ -63,20 +63,30 @@ pub(super) fn lists() -> impl Strategy<Value = Lists> {
             alive: index == 0 || alive[index],
         };
         let others: Vec<ListedNode> = (1..NODES).map(target).collect();
-        let (mut primaries, mut fallbacks) = (others[..n].to_vec(), others[n..].to_vec());
-        match place {
-            0 => {
-                primaries.insert(0, target(0));
-                fallbacks.extend(primaries.pop());
-            }
-            1 => fallbacks.insert(0, target(0)),
-            _ => {}
-        }
-        Lists { primaries, fallbacks, compares_all }
+        Lists::placed(target(0), place, others.split_at(n), compares_all)
     })
 }
 
 impl Lists {
+    /// Puts this node first among the primaries (place 0) or the fallbacks (1), or leaves it out.
+    pub(super) fn placed(
+        me: ListedNode,
+        place: usize,
+        (primaries, fallbacks): (&[ListedNode], &[ListedNode]),
+        compares_all: bool,
+    ) -> Self {
+        let (mut primaries, mut fallbacks) = (primaries.to_vec(), fallbacks.to_vec());
+        match place {
+            0 => {
+                primaries.insert(0, me);
+                fallbacks.extend(primaries.pop());
+            }
+            1 => fallbacks.insert(0, me),
+            _ => {}
+        }
+        Self { primaries, fallbacks, compares_all }
+    }
+
     pub(super) fn write_plan(&self, needs: Needs, durability: Durability) -> WritePlan {
         WritePlan {
             me: ME,
