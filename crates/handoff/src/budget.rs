@@ -1,6 +1,6 @@
 //! One pace for all background work, steered by the foreground's tail latency (paper 6.5).
 //!
-//! A step is a message or a page of records. Steps come out of a token bucket, and every half second
+//! A step is a message, or four records or 16 KiB of a page. Steps come out of a token bucket, and every half second
 //! its rate is judged by what the foreground felt:
 //!
 //! - Slower than allowed: half the pace, and the latencies so far are forgotten, since they came about

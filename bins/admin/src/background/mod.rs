@@ -42,7 +42,7 @@ Examples:
 /// New bounds of background work; bounds that are not given stay as they are.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// The most steps per second; a step is a message or a page of records
+    /// The most steps per second; a step is a message, or four records or 16 KiB of a page
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(required_unless_present = "slowdown")]
     limit: Option<u32>,

@@ -162,7 +162,7 @@ pub(crate) const PAUSED: Metric =
         .by(&["work"]);
 pub(crate) const STEPS: Metric = counter(
     "jedlik_background_steps",
-    "Steps of background work; one is a message or a page of records.",
+    "Steps of background work; one is a message, or four records or 16 KiB of a page.",
 )
 .by(&["work"]);
 pub(crate) const FOREGROUND: Metric = gauge(

@@ -103,7 +103,7 @@ pub(crate) async fn delete(
     stored(&shared, request).await
 }
 
-/// Returns the context of what a get sees of a key; `None` if it was never written.
+/// Returns the context of what a get sees of a key; `None` if nothing is kept of it.
 async fn seen(
     shared: &Asked,
     key: &Key,
@@ -187,7 +187,7 @@ pub(crate) fn key(uri: &Uri) -> Result<Key, Problem> {
 }
 
 fn absent() -> Problem {
-    Problem::with_status(StatusCode::NOT_FOUND, "the key is absent; there is nothing to delete")
+    Problem::with_status(StatusCode::NOT_FOUND, "nothing is kept of the key, not even its deletion")
 }
 
 fn unreadable() -> Problem {

@@ -12,7 +12,8 @@ pub struct BackgroundReport {
     pub paused: bool,
     /// Kinds of work that an admin has paused.
     pub paused_kinds: Vec<WorkKind>,
-    /// Bound that an admin has set, in steps a second; a step is a message or a page of records.
+    /// Bound that an admin has set, in steps a second; a step is a message, or four records or
+    /// 16 KiB of a page.
     pub limit_per_s: u32,
     /// Latency up to which background work may slow the foreground, in percent of its quiet 99th percentile.
     pub slowdown_percent: u32,
