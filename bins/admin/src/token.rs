@@ -99,7 +99,9 @@ Examples:
     List,
     /// Take the rights of a token or a certificate back
     #[command(after_help = "\
-Within seconds every node refuses it; open connections stay, and their requests are refused.
+Within seconds every node refuses it; open connections stay, and their requests are refused. All
+certificates of a name lose their rights, those that are issued later too, until `token limit` gives
+them others. Nodes do not know which names were issued, so look for mistakes in yours.
 
 Examples:
   jedlik-admin token revoke shop
@@ -181,6 +183,9 @@ fn rights(entry: &AccessEntry) -> String {
         [] => format!("{} everywhere", grant.right.name()),
         prefix => format!("{} {}*", grant.right.name(), Escaped(prefix)),
     };
+    if entry.grants.is_empty() {
+        return "no rights".into();
+    }
     entry.grants.iter().map(grant).collect::<Vec<String>>().join(", ")
 }
 
@@ -272,5 +277,7 @@ mod tests {
         assert!(!list.contains("shop.x") && list.contains("in force"), "{list}");
         assert_eq!(to_json(&entry, Some("shop.x"))["token"], "shop.x");
         assert!(to_json(&entry, None).get("token").is_none());
+        let none = AccessEntry::none(Subject::Certificate("shop".into()));
+        assert_eq!(entry_text(&none, None), "certificate shop: no rights, in force\n");
     }
 }

@@ -128,12 +128,17 @@ impl Membership {
     }
 
     fn revoke_access(&mut self, now: Now, subject: &Subject) -> Result<AccessEntry, Failure> {
-        let held = self.known.access().get(subject).cloned();
-        let Some(held) = held else {
-            let message =
-                format!("{:?} has no rights of its own; `jedlik-admin token list`", subject.name());
-            return Err(invalid(message));
+        let held = match (self.known.access().get(subject), subject) {
+            (Some(held), _) => held.clone(),
+            // Nobody has limited it, and it may use all data.
+            (None, Subject::Certificate(_)) => AccessEntry::none(subject.clone()),
+            (None, Subject::Token(name)) => {
+                return Err(invalid(format!(
+                    "there is no token {name:?}; `jedlik-admin token list`"
+                )));
+            }
         };
+        held.check().map_err(invalid)?;
         if held.revoked {
             return Ok(shown(&held));
         }

@@ -95,6 +95,13 @@ pub struct AccessEntry {
 }
 
 impl AccessEntry {
+    /// Returns an entry that was never set and gives no rights.
+    #[must_use]
+    pub fn none(subject: Subject) -> Self {
+        let (version, secret_hash, revoked) = (0, [0; 32], false);
+        Self { subject, version, secret_hash, grants: Vec::new(), expires_at_ms: None, revoked }
+    }
+
     /// Checks the entry against the limits.
     ///
     /// # Errors

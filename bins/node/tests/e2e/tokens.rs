@@ -90,3 +90,12 @@ fn a_clients_certificate_is_limited_by_its_name() {
     cluster.ask(0, "token revoke --certificate client").ok();
     wait_until("nothing is left", || get("prices") == 2);
 }
+
+#[test]
+fn a_stolen_certificate_that_was_never_limited_loses_its_rights() {
+    let cluster = Cluster::start();
+    let put = |node: usize| run(cluster.jedlik(node).args(["put", "carts", "k", "v"])).code;
+    assert_eq!(put(0), 0);
+    cluster.ask(0, "token revoke --certificate client").ok();
+    (0..3).for_each(|node| wait_until("nothing is left", || put(node) == 2));
+}

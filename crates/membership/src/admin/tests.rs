@@ -702,3 +702,22 @@ fn a_plan_warns_of_moves_that_too_few_old_owners_are_left_for() {
     let warning = warned(&mut membership).expect("one is not there");
     assert!(warning.contains("n4 does not answer"), "{warning}");
 }
+
+#[test]
+fn a_certificate_that_nobody_has_limited_can_lose_its_rights_and_an_unknown_token_can_not() {
+    let mut membership = member_of(3);
+    let mut revoke = |subject| {
+        membership.handle_admin(at(1), &AdminRequest::AccessRevoke(subject)).map(|response| {
+            match response {
+                AdminResponse::AccessEntry(entry) => (entry.version, entry.revoked),
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    assert_eq!(revoke(Subject::Certificate("shop".into())), Ok((1, true)));
+    assert_eq!(revoke(Subject::Certificate("shop".into())), Ok((1, true)), "once is enough");
+    assert!(revoke(Subject::Certificate("Not a name".into())).is_err());
+    assert!(revoke(Subject::Token("shop".into())).is_err());
+    assert!(membership.view().access(&Subject::Certificate("shop".into())).unwrap().revoked);
+    assert!(membership.view().access(&Subject::Token("shop".into())).is_none());
+}
