@@ -5,9 +5,13 @@
 mod encoding;
 
 use jedlik_vclock::LocalActor;
-use rkyv::{Archive, Deserialize, Serialize};
+use rkyv::rancor::Fallible;
+use rkyv::ser::{Allocator, Writer};
+use rkyv::vec::{ArchivedVec, VecResolver};
+use rkyv::{Archive, Deserialize, Place, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::blob::Source;
 use crate::error::{DecodeError, RecordOverLimit};
 use crate::limits::{CLOCK_ENTRIES_MAX, RECORD_MAX_BYTES, SIBLINGS_MAX};
 use crate::{Blob, Value};
@@ -24,14 +28,20 @@ pub type Sibling = jedlik_vclock::Sibling<Value>;
 pub struct Digest(pub u64);
 
 /// A record as bytes: encoded once by its coordinator, then sent, journalled and stored as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct EncodedRecord(Blob);
+///
+/// On the wire it is its bytes alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedRecord {
+    bytes: Blob,
+    /// Hash of the bytes. A record that is cached is compared without being read.
+    digest: Digest,
+}
 
 impl EncodedRecord {
     /// Encodes `record`, whatever its size.
     #[must_use]
     pub fn encode(record: &Record) -> Self {
-        Self(Blob::from(encoding::encode(record)))
+        Self::over(encoding::encode(record).into())
     }
 
     /// Encodes the result of a merge or a put, unless it exceeds the limits of any record.
@@ -44,7 +54,7 @@ impl EncodedRecord {
         for (what, count, limit) in [
             ("clock entries", record.clock().len(), CLOCK_ENTRIES_MAX),
             ("siblings", record.siblings().len(), SIBLINGS_MAX),
-            ("bytes", encoded.0.len(), RECORD_MAX_BYTES),
+            ("bytes", encoded.bytes.len(), RECORD_MAX_BYTES),
         ] {
             if count > limit {
                 return Err(RecordOverLimit { what, count, limit });
@@ -58,7 +68,7 @@ impl EncodedRecord {
     /// # Errors
     /// The bytes are not a record.
     pub fn from_bytes(bytes: impl Into<Blob>) -> Result<Self, DecodeError> {
-        let encoded = Self(bytes.into());
+        let encoded = Self::over(bytes.into());
         encoded.decode()?;
         Ok(encoded)
     }
@@ -69,7 +79,7 @@ impl EncodedRecord {
     /// The bytes are not a record. This can't happen to a record that came through the codec or
     /// [`Self::from_bytes`].
     pub fn decode(&self) -> Result<Record, DecodeError> {
-        encoding::decode(&self.0)
+        encoding::decode(&self.bytes)
     }
 
     /// Returns the record with each value replaced by its length, in 8 bytes, little endian; its clock, versions and
@@ -85,19 +95,46 @@ impl EncodedRecord {
     /// Returns the encoded form, to be sent or stored as it is.
     #[must_use]
     pub fn bytes(&self) -> &Blob {
-        &self.0
+        &self.bytes
     }
 
     /// Returns a copy with an allocation of its own, for keeping: a slice of a receive buffer keeps the whole buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self(Blob::from(&self.0[..]))
+        Self { bytes: Blob::from(&self.bytes[..]), digest: self.digest }
     }
 
-    /// Computes the hash of the record's bytes, which stands for the record in comparisons.
+    /// Returns the hash of the record's bytes, which stands for the record in comparisons.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(xxh3_64(&self.0))
+        self.digest
+    }
+
+    fn over(bytes: Blob) -> Self {
+        let digest = Digest(xxh3_64(&bytes));
+        Self { bytes, digest }
+    }
+}
+
+impl Archive for EncodedRecord {
+    type Archived = ArchivedVec<u8>;
+    type Resolver = VecResolver;
+
+    fn resolve(&self, resolver: VecResolver, out: Place<Self::Archived>) {
+        self.bytes.resolve(resolver, out);
+    }
+}
+
+impl<S: Fallible + Allocator + Writer + ?Sized> Serialize<S> for EncodedRecord {
+    fn serialize(&self, serializer: &mut S) -> Result<VecResolver, S::Error> {
+        self.bytes.serialize(serializer)
+    }
+}
+
+impl<D: Fallible + Source + ?Sized> Deserialize<EncodedRecord, D> for ArchivedVec<u8> {
+    fn deserialize(&self, deserializer: &mut D) -> Result<EncodedRecord, D::Error> {
+        let bytes: Blob = self.deserialize(deserializer)?;
+        Ok(EncodedRecord::over(bytes))
     }
 }
 

@@ -25,8 +25,9 @@ mod output;
 use alloc::collections::VecDeque;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::EncodedRecord;
+use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::peer::Doubt;
+use jedlik_protocol::{Digest, EncodedRecord};
 
 use self::candidates::{Candidates, State};
 pub use self::joint::{JointGet, JointGetOutput};
@@ -93,7 +94,7 @@ impl Get {
         node: NodeId,
         record: Option<EncodedRecord>,
     ) {
-        let merged = record.map(|record| self.merged.add_digested(record)).transpose();
+        let merged = record.map(|record| self.merge(record)).transpose();
         let state = merged.map_or(State::Failed, |digest| State::Answered { digest });
         self.candidates.note(node, state);
         self.advance(now_us);
@@ -116,10 +117,16 @@ impl Get {
         record: Option<EncodedRecord>,
         why: Doubt,
     ) {
-        let merged = record.map(|record| self.merged.add_digested(record)).transpose();
+        let merged = record.map(|record| self.merge(record)).transpose();
         let state = merged.map_or(State::Failed, |held| State::Unsure { held, why });
         self.candidates.note(node, state);
         self.advance(now_us);
+    }
+
+    /// Merges a record, and returns its digest.
+    fn merge(&mut self, record: EncodedRecord) -> Result<Digest, DecodeError> {
+        let digest = record.digest();
+        self.merged.add(record).map(|()| digest)
     }
 
     /// Handles the result of the gets in other owner sets.
