@@ -4,7 +4,7 @@
 //! can't say, such as limits, is checked by the callers.
 
 use bytes::Bytes;
-use rkyv::api::high::{HighSerializer, HighValidator};
+use rkyv::api::high::{HighSerializer, HighValidator, to_bytes_in};
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::{Error, Strategy};
 use rkyv::ser::allocator::ArenaHandle;
@@ -21,7 +21,16 @@ pub(crate) fn encode<T>(value: &T) -> AlignedVec
 where
     T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Error>>,
 {
-    rkyv::to_bytes::<Error>(value).expect("writing into memory can't fail")
+    encode_with_room(value, 0)
+}
+
+/// Encodes a value as [`encode`] does, in one allocation if it takes no more than `room_bytes`.
+pub(crate) fn encode_with_room<T>(value: &T, room_bytes: usize) -> AlignedVec
+where
+    T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Error>>,
+{
+    let bytes = AlignedVec::with_capacity(room_bytes);
+    to_bytes_in::<_, Error>(value, bytes).expect("writing into memory can't fail")
 }
 
 /// Decodes the output of [`encode`]. Blobs in the value are slices of `bytes`, not copies.

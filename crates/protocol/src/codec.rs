@@ -27,11 +27,15 @@ pub const PROTOCOL_MIN: u16 = ProtocolVersion::OLDEST.number();
 /// The newest version of the protocol that this build speaks.
 pub const PROTOCOL_MAX: u16 = ProtocolVersion::NEWEST.number();
 
+/// Room for a frame that carries a record of 1 KiB, in bytes. Such frames and smaller ones are most, and are copied into
+/// what a connection sends.
+const USUAL_FRAME_BYTES: usize = 2 << 10;
+
 impl Frame {
     /// Encodes the frame for a connection of that version, without a length prefix.
     #[must_use]
     pub fn encode(&self, version: ProtocolVersion) -> AlignedVec {
-        let mut bytes = archive::encode(self);
+        let mut bytes = archive::encode_with_room(self, USUAL_FRAME_BYTES);
         match version {
             ProtocolVersion::V5 => {}
             ProtocolVersion::V6 => seal(&mut bytes),

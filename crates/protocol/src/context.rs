@@ -24,8 +24,10 @@ impl Context {
     /// [`CLOCK_ENTRIES_MAX`](crate::limits::CLOCK_ENTRIES_MAX) clock entries the token is within its limit.
     #[must_use]
     pub fn encode(&self, cluster: ClusterId, key: &Key) -> Blob {
-        let mut bytes: Vec<u8> = alloc::vec![FORMAT];
-        bytes.extend_from_slice(&archive::encode(&self.0));
+        let clock = archive::encode(&self.0);
+        let mut bytes = Vec::with_capacity(1 + clock.len() + CHECKSUM_BYTES);
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&clock);
         let checksum = checksum(&bytes, cluster, key);
         bytes.extend_from_slice(&checksum);
         bytes.into()

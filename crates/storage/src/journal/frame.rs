@@ -22,6 +22,9 @@ pub(super) const FRAME_HEADER_BYTES: usize = 32;
 pub(crate) const PAYLOAD_LIMIT_BYTES: usize =
     RECORD_MAX_BYTES + 2 * BUCKET_LIMIT_BYTES + KEY_LIMIT_BYTES + 64;
 
+/// Length of what a frame's payload has besides its names and its record, about, in bytes.
+const BESIDE_BYTES: usize = 128;
+
 const HEADER_CHECKSUM: std::ops::Range<usize> = 4..8;
 const PAYLOAD_CHECKSUM: std::ops::Range<usize> = 8..12;
 const LENGTH: std::ops::Range<usize> = 12..16;
@@ -65,6 +68,7 @@ pub(crate) enum Edit {
 /// Returns the frame's length. Past the limit of a payload nothing is appended, and the payload's length is the error.
 pub(crate) fn push(out: &mut Vec<u8>, key: &PlacedKey, edit: &Edit) -> Result<usize, usize> {
     let start = out.len();
+    out.reserve(usual_bytes(key, edit));
     out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
     out.push(match edit {
         Edit::Merge(_) => MERGE,
@@ -95,6 +99,18 @@ pub(crate) fn push(out: &mut Vec<u8>, key: &PlacedKey, edit: &Edit) -> Result<us
     };
     out[length_start..length_start + 2].copy_from_slice(&key_length.to_le_bytes());
     Ok(head(&mut out[start..]))
+}
+
+/// Returns about how long a frame is, so that room for it is made once.
+fn usual_bytes(key: &PlacedKey, edit: &Edit) -> usize {
+    let key = key.key.bucket().len() + key.key.key().len();
+    let record = match edit {
+        Edit::Merge(record) | Edit::Set(record) | Edit::Hold { record, .. } => {
+            record.record.bytes().len()
+        }
+        Edit::Remove | Edit::Release { .. } => 0,
+    };
+    FRAME_HEADER_BYTES + key + record + BESIDE_BYTES
 }
 
 /// Appends a frame as [`push`] does, for the drop of a partition. Returns the frame's length.
