@@ -20,8 +20,18 @@ impl Clock {
 
     /// Returns the time now, by the monotonic and by the system's calendar clock.
     pub(crate) fn now(&self) -> Now {
+        Now::new(self.mono_us(), self.wall_ms())
+    }
+
+    /// Returns the time now by the system's calendar clock, in milliseconds.
+    pub(crate) fn wall_ms(&self) -> u64 {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Now::new(self.start.elapsed().as_micros() as u64, wall.as_millis() as u64)
+        wall.as_millis() as u64
+    }
+
+    /// Returns the time now by the monotonic clock, in microseconds.
+    fn mono_us(&self) -> u64 {
+        self.start.elapsed().as_micros() as u64
     }
 
     /// Returns the time until the monotonic clock shows `mono_us`; zero if it has.
@@ -64,17 +74,17 @@ impl AgreedClock {
 
     /// Returns the time now, by the monotonic clock and by the agreed calendar.
     pub(crate) fn now(&self) -> Now {
-        let own = self.clock.now();
-        let read = |ahead_ms: &AtomicI64, unheard_ms| match ahead_ms.load(Ordering::Relaxed) {
-            UNHEARD => unheard_ms,
+        let mono_us = self.clock.mono_us();
+        let read = |ahead_ms: &AtomicI64| match ahead_ms.load(Ordering::Relaxed) {
+            UNHEARD => None,
             ahead_ms => {
-                ahead_ms.saturating_add_unsigned(own.mono_us / 1_000).try_into().unwrap_or(0)
+                Some(ahead_ms.saturating_add_unsigned(mono_us / 1_000).try_into().unwrap_or(0))
             }
         };
         // One of the two may be of a moment before the other's; neither is before the earlier of the two moments.
-        let wall_ms = read(&self.ahead_ms, own.wall_ms);
-        let latest_ms = read(&self.latest_ahead_ms, Now::UNHEARD_MS);
-        Now { wall_ms, latest_ms: latest_ms.max(wall_ms), ..own }
+        let wall_ms = read(&self.ahead_ms).unwrap_or_else(|| self.clock.wall_ms());
+        let latest_ms = read(&self.latest_ahead_ms).unwrap_or(Now::UNHEARD_MS);
+        Now { latest_ms: latest_ms.max(wall_ms), ..Now::new(mono_us, wall_ms) }
     }
 
     /// Returns the time until the monotonic clock shows `mono_us`; zero if it has.

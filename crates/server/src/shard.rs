@@ -179,7 +179,7 @@ impl ShardDriver {
         self.execute_all(self.around.clock.now());
         for _ in 0..TURN_MAIL {
             let Some(mail) = self.inbox.take() else { break };
-            going &= self.take(mail);
+            going &= self.take(self.around.clock.now(), mail);
         }
         let now = self.around.clock.now();
         self.visits.turned_us = now.mono_us;
@@ -207,27 +207,28 @@ impl ShardDriver {
         machines.min().unwrap_or(STORAGE_CHECK).min(STORAGE_CHECK)
     }
 
-    /// Deals with one mail. Returns false if it was the last.
-    fn take(&mut self, mail: Mail) -> bool {
-        let now = self.around.clock.now();
+    /// Deals with one mail that was taken by `now`: its age is judged by that. Returns false if it was the last.
+    fn take(&mut self, now: Now, mail: Mail) -> bool {
         match mail {
             Mail::View(view) => {
                 self.view = Some(Arc::clone(&view));
                 self.feed(now, Input::View(view));
             }
-            Mail::Client { origin, request } => match self.room_for_client(&origin, &request) {
-                Ok(()) => {
-                    let begun = Begun { kind: RequestKind::of(&request), at_us: now.mono_us };
-                    let bytes = weight::of_client_request(&request);
-                    let trace = origin.trace();
-                    let reply = self.replies.add_of_client(origin, begun, bytes);
-                    self.spans.begin(reply, trace);
-                    self.feed(now, Input::Client { reply, request });
+            Mail::Client { origin, request } => {
+                match self.room_for_client(now, &origin, &request) {
+                    Ok(()) => {
+                        let begun = Begun { kind: RequestKind::of(&request), at_us: now.mono_us };
+                        let bytes = weight::of_client_request(&request);
+                        let trace = origin.trace();
+                        let reply = self.replies.add_of_client(origin, begun, bytes);
+                        self.spans.begin(reply, trace);
+                        self.feed(now, Input::Client { reply, request });
+                    }
+                    Err(full) => origin.answer_client(self.layout(), ClientResponse::Failed(full)),
                 }
-                Err(full) => origin.answer_client(self.layout(), ClientResponse::Failed(full)),
-            },
+            }
             Mail::Peer { from, origin, terms, request } => {
-                match self.room_to_coordinate(&request) {
+                match self.room_to_coordinate(now, &request) {
                     Ok(()) => {
                         let (trace, bytes) = (origin.trace(), weight::of_peer_request(&request));
                         let reply = self.replies.add(origin, asked(&request), bytes);

@@ -24,12 +24,12 @@ impl Router {
         asker: &Asker,
         request: &ClientRequest,
     ) -> Result<(), Failure> {
-        access::permit(view, self.clock.now().wall_ms, asker, request)
+        access::permit(view, self.clock.wall_ms(), asker, request)
     }
 
     /// Whether a token is known, has the right secret, and is in force.
     pub(crate) fn knows_token(&self, token: &Token) -> bool {
-        access::is_token(&self.view(), self.clock.now().wall_ms, token)
+        access::is_token(&self.view(), self.clock.wall_ms(), token)
     }
 
     /// Tells the shards that nobody waits for the answer to a request any more.

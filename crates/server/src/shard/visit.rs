@@ -70,7 +70,7 @@ impl ShardDriver {
                 break;
             }
             let Some(mail) = self.inbox.take_if(is_short) else { break };
-            self.take(mail);
+            self.take(self.around.clock.now(), mail);
         }
         if !self.is_left() && self.is_due(now) {
             self.feed(now, Input::Timeout);
