@@ -12,10 +12,14 @@ use jedlik_hashing::{Partition, Position};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 use quick_cache::unsync::Cache;
 use quick_cache::{Equivalent, Weighter};
+use smallvec::SmallVec;
 
-/// Memory that an entry takes beyond the bytes of its key and record: the slots of the cache's tables, and the headers
-/// of two allocations.
-const ENTRY_BYTES: usize = 192;
+/// Memory that an entry takes beyond its record and names that do not lie in it: the slots of the cache's tables, and the
+/// record's reference count.
+const ENTRY_BYTES: usize = 232;
+/// Length of the names that lie in the entry itself, in bytes: most are shorter. Longer ones cost each look at an entry
+/// one more wait for memory.
+const INLINE_BYTES: usize = 48;
 /// Size of an entry by which the tables are made. They grow for smaller ones, at the cost of a pause.
 const USUAL_ENTRY_BYTES: u64 = 1 << 10;
 
@@ -49,14 +53,14 @@ struct Entry {
     drops: u64,
 }
 
-/// Key of an entry, with a single allocation of its own.
+/// Key of an entry, in the entry itself if its names are short.
 #[derive(PartialEq, Eq)]
 struct CachedKey {
     partition: Partition,
     position: Position,
     bucket_length: usize,
     /// The bucket's name and the key in it, side by side.
-    names: Box<[u8]>,
+    names: SmallVec<[u8; INLINE_BYTES]>,
 }
 
 /// Key that is looked for, as it has come.
@@ -69,12 +73,12 @@ struct BySize;
 impl CachedKey {
     fn of(key: &PlacedKey) -> Self {
         let PlacedKey { partition, position, key } = key;
-        Self {
-            partition: *partition,
-            position: *position,
-            bucket_length: key.bucket().len(),
-            names: [&key.bucket()[..], &key.key()[..]].concat().into_boxed_slice(),
-        }
+        let (bucket, name) = (key.bucket(), key.key());
+        let bucket_length = bucket.len();
+        let mut names = SmallVec::with_capacity(bucket_length + name.len());
+        names.extend_from_slice(bucket);
+        names.extend_from_slice(name);
+        Self { partition: *partition, position: *position, bucket_length, names }
     }
 }
 
@@ -104,7 +108,8 @@ impl Equivalent<CachedKey> for Sought<'_> {
 
 impl Weighter<CachedKey, Entry> for BySize {
     fn weight(&self, key: &CachedKey, entry: &Entry) -> u64 {
-        (ENTRY_BYTES + key.names.len() + entry.record.record.bytes().len()) as u64
+        let apart = if key.names.spilled() { key.names.capacity() } else { 0 };
+        (ENTRY_BYTES + apart + entry.record.record.bytes().len()) as u64
     }
 }
 

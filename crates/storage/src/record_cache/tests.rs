@@ -3,7 +3,7 @@
 use jedlik_hashing::Partition;
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
-use super::{CacheStats, ENTRY_BYTES, RecordCache};
+use super::{CacheStats, ENTRY_BYTES, INLINE_BYTES, RecordCache};
 use crate::fixtures::{key_of, record};
 
 const ROOMY: u64 = 1 << 20;
@@ -36,7 +36,10 @@ fn the_last_record_put_is_answered_and_one_removed_is_not() {
 #[test]
 fn keys_at_one_position_are_told_apart() {
     let cache = RecordCache::new(ROOMY);
-    let keys = [key_of(0, 7, "a"), key_of(0, 7, "b"), key_of(1, 7, "a")];
+    let long = "n".repeat(INLINE_BYTES);
+    let others = [key_of(0, 7, &long), key_of(0, 7, &(long + "n"))];
+    let keys = [key_of(0, 7, "a"), key_of(0, 7, "b"), key_of(1, 7, "a")].into_iter().chain(others);
+    let keys: Vec<PlacedKey> = keys.collect();
     for (key, counter) in keys.iter().zip(1..) {
         cache.put(key, Some(&record(1, counter, 10)));
     }
