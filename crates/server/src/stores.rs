@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jedlik_hashing::NodeId;
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
@@ -35,6 +36,8 @@ const SHARDS_DEFAULT_MAX: usize = 16;
 const REGIONS_LOGGED: usize = 8;
 /// Size of the burst that a shard takes however many shards there are, in bytes: two of the largest values.
 const BURST_LEAST_BYTES: usize = LARGE_AT_ONCE_BYTES / LARGE_AT_ONCE * 2;
+/// Number of sizes at which nodes flush their buffers: few nodes have one in common.
+const ROOMS: u64 = 61;
 
 /// Data directory that is open, with its shards.
 pub(crate) struct Stores {
@@ -294,6 +297,13 @@ pub(crate) fn give_up(dir: DataDir) {
     }
 }
 
+/// Returns the part of a buffer's room, three quarters of it to all, that is filled on a node before it is flushed. The
+/// replicas of a record take in the same bytes: with the same room all would flush at the same moments, and no quorum
+/// could go round those that do.
+fn room(bytes: usize, node: NodeId) -> usize {
+    bytes - bytes / 4 / ROOMS as usize * (node.0 % ROOMS) as usize
+}
+
 fn open_shard(
     config: &Config,
     dir: &mut DataDir,
@@ -304,7 +314,7 @@ fn open_shard(
     let folder = database::equipped(dir.shard_folder(identity.shard), config, identity.node);
     let share = |bytes: usize| bytes / usize::from(shards);
     let options = ShardOptions {
-        buffer_limit_bytes: share(config.storage.buffer_bytes),
+        buffer_limit_bytes: room(share(config.storage.buffer_bytes), identity.node),
         segment_limit_bytes: share(config.storage.journal_bytes),
         queue_limit_bytes: share(config.storage.queue_bytes),
         records_bytes: memory::for_records(&config.storage) / u64::from(shards),

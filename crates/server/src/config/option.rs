@@ -218,8 +218,9 @@ pub const OPTIONS: [ConfigOption; 55] = [
         "storage.buffer_bytes",
         Some("16777216"),
         "a number of bytes from 1048576 to 4294967295",
-        "Records that are journalled and not yet in the engines, all shards together; past it they \
-         are moved there, during which up to twice as much is held, or a burst of the largest values",
+        "Records that are journalled and not yet in the engines, all shards together; past a part of it, \
+         from three quarters to all, that differs from node to node, they are moved there; meanwhile \
+         up to twice as much is held, or a burst of the largest values",
     ),
     option(
         "storage.journal_bytes",

@@ -11,7 +11,7 @@ use jedlik_storage::{
 };
 use tempfile::tempdir;
 
-use super::{REGIONS_LOGGED, ShardSource, log_recovery};
+use super::{REGIONS_LOGGED, ROOMS, ShardSource, log_recovery, room};
 use crate::config::Engine;
 use crate::inbox::{InboxLimits, inbox};
 use crate::lines::lines_of;
@@ -80,4 +80,14 @@ fn of_a_journal_that_is_damaged_in_many_places_the_first_are_logged_and_the_rest
     let lines = lines_of(|| log_recovery(3, &recovery));
     assert_eq!(lines.len(), REGIONS_LOGGED + 1, "{lines:#?}");
     assert!(lines[REGIONS_LOGGED].contains("parts=92 records=184"), "{lines:#?}");
+}
+
+#[test]
+fn nodes_fill_different_parts_of_a_buffer_and_all_of_them_most_of_it() {
+    let bytes = 8 << 20;
+    let mut rooms: Vec<usize> = (0..ROOMS).map(|node| room(bytes, NodeId(node))).collect();
+    assert!(rooms.iter().all(|room| (bytes * 3 / 4..=bytes).contains(room)), "{rooms:?}");
+    rooms.dedup();
+    assert_eq!(rooms.len(), ROOMS as usize);
+    assert!(rooms[0] - rooms[1] > 16 << 10, "a few records apart");
 }

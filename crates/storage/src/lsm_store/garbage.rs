@@ -31,8 +31,11 @@ const BATCH_ROWS: usize = 20_000;
 const WRITER_PAUSE: Duration = Duration::from_millis(10);
 /// Time to rest after a batch, as a multiple of the time that it took: loads wait for the syncs of each.
 const RESTS: u32 = 19;
-/// Number of bytes that are written again for each that dies meanwhile, at least: else they would never come to an end.
+/// One part in so many of a batch has to die before the next one is written without a rest: else they would never come to
+/// an end where much is overwritten. What a flush kills at one moment counts once.
 const AHEAD: u64 = 4;
+/// Time to rest after a file was removed, so that the syncs of others, which wait for that, go on in between.
+const FILE_REST: Duration = Duration::from_millis(10);
 /// Bytes of an index entry that a row costs besides its key and value, about.
 const ROW_BYTES: u64 = 32;
 
@@ -114,7 +117,8 @@ fn is_over(engine: &Engine) -> Result<bool, StoreError> {
 }
 
 fn merge_all(engine: &Engine) -> Result<(), StoreError> {
-    let merged = engine.with(DOING, Opened::compact_all)?;
+    let rest = || engine.pace.rest_if_idle(FILE_REST);
+    let merged = engine.with(DOING, |opened| opened.compact_all(rest))?;
     engine.merges.add(Some(merged));
     Ok(())
 }

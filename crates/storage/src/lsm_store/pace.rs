@@ -84,6 +84,14 @@ impl Pace {
         drop(self.changed.wait_timeout_while(state, pause, |_| !self.is_stopped()));
     }
 
+    /// Rests for a while, unless merges fall behind or the one under way is to end.
+    pub(super) fn rest_if_idle(&self, pause: Duration) {
+        let flags = [&self.hurried, &self.interrupted];
+        if !flags.iter().any(|flag| flag.load(Ordering::SeqCst)) {
+            self.rest(pause);
+        }
+    }
+
     /// Rests after a piece of work, as long as that took.
     pub(super) fn rest_after(&self, began: Instant) {
         if !self.hurried.load(Ordering::Relaxed) {
@@ -187,5 +195,32 @@ impl CompactionFilter for PacedFilter {
             (self.rows, self.began) = (0, Instant::now());
         }
         Ok(Verdict::Keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Pace;
+
+    #[test]
+    fn whoever_falls_behind_or_is_to_end_takes_no_rest() {
+        for (hurried, interrupted, stopped) in
+            [(true, false, false), (false, true, false), (false, false, true)]
+        {
+            let pace = Pace::default();
+            pace.hurry(hurried);
+            pace.interrupt(interrupted);
+            if stopped {
+                pace.stop();
+            }
+            let began = Instant::now();
+            pace.rest_if_idle(Duration::from_secs(600));
+            assert!(began.elapsed() < Duration::from_secs(60));
+        }
+        let began = Instant::now();
+        Pace::default().rest_if_idle(Duration::from_millis(10));
+        assert!(began.elapsed() >= Duration::from_millis(10));
     }
 }

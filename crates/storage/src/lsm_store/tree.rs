@@ -20,8 +20,9 @@ use jedlik_hashing::Partition;
 use lsm_tree::compaction::{Leveled, PullDown};
 use lsm_tree::config::CompressionPolicy;
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard, IterGuardImpl,
-    KvSeparationOptions, SeqNo, SequenceNumberCounter, Table, TableId, UserKey, UserValue,
+    AbstractTree, AnyTree, BlobFile, Cache, CompressionType, Config, DescriptorTable, Guard,
+    IterGuardImpl, KvSeparationOptions, SeqNo, SequenceNumberCounter, Table, TableId, UserKey,
+    UserValue,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -289,13 +290,26 @@ impl Opened {
     }
 
     /// Merges all tables, which finds every value that no row names any more, and lets go of files that have no other
-    /// values.
-    pub(super) fn compact_all(&self) -> Result<Merged, Failure> {
+    /// values: one after the other, each followed by a `rest`.
+    pub(super) fn compact_all(&self, rest: impl Fn()) -> Result<Merged, Failure> {
         let known = self.tables_from(0);
+        // A file is removed by the last that lets go of it, which would be a merge, all files at one moment.
+        let before = self.tree.current_version();
+        let files: Vec<_> = before.blob_files.iter().cloned().collect();
+        drop(before);
         self.tree.major_compact(TABLE_BYTES, SeqNo::MAX)?;
         // A merge lets go of the files that those before it have found: here one of two levels that are empty now.
         self.tree.compact(Arc::new(PullDown(1, 2)), SeqNo::MAX)?;
-        Ok(self.merged_besides(&known))
+        let merged = self.merged_besides(&known);
+        let after = self.tree.current_version();
+        let is_gone = |file: &BlobFile| !after.blob_files.contains_key(file.id());
+        let gone: Vec<_> = files.into_iter().filter(is_gone).collect();
+        drop(after);
+        for file in gone {
+            drop(file);
+            rest();
+        }
+        Ok(merged)
     }
 
     /// Returns the tables in a level and those below it.

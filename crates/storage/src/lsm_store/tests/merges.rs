@@ -1,5 +1,7 @@
 //! Merges and values that nobody needs: the room that they take, readers beside them, and their end.
 
+use std::cell::RefCell;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +13,7 @@ use crate::lsm_store::compactor::Step;
 use crate::lsm_store::engine::Engine;
 use crate::lsm_store::garbage::Garbage;
 use crate::tests::memory_folder;
-use crate::{LsmStore, RangeQuery, Store};
+use crate::{LsmOptions, LsmStore, RangeQuery, Store};
 
 /// Time that is longer than any of this takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,6 +92,21 @@ fn values_that_are_left_over_in_every_file_are_written_again() {
         assert_eq!(store.load(&key).unwrap(), Some(record(round, 1, VALUE_BYTES)));
     }
     assert_eq!(store.record_count().unwrap(), 49 + 60);
+}
+
+#[test]
+fn files_that_nobody_needs_go_one_after_the_other() {
+    let folder = memory_folder();
+    let path = folder.path().join("records.lsm");
+    let store =
+        LsmStore::open(&path, &LsmOptions { garbage_bytes: u64::MAX >> 1, ..options() }).unwrap();
+    (1..=10).for_each(|round| write_round(&store, round));
+    drop(store);
+    let engine = Engine::open(&path, &options()).unwrap();
+    let left = RefCell::new(Vec::new());
+    let rest = || left.borrow_mut().push(fs::read_dir(path.join("blobs")).unwrap().count());
+    engine.with("testing", |opened| opened.compact_all(rest)).unwrap();
+    assert_eq!(left.into_inner(), Vec::from_iter((1..10).rev()));
 }
 
 #[test]

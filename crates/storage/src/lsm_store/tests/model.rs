@@ -148,7 +148,7 @@ proptest! {
                 Step::Sweep(limit) => drop(store.sweep(*limit).unwrap()),
                 Step::Merge => drop(store.engine.with("testing", Opened::compact).unwrap()),
                 Step::MergeAll => {
-                    store.engine.with("testing", Opened::compact_all).unwrap();
+                    store.engine.with("testing", |opened| opened.compact_all(|| ())).unwrap();
                 }
                 Step::Reopen => {
                     drop(store);

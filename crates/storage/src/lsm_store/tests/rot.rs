@@ -9,7 +9,7 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use super::{files_of, open, options};
 use crate::fixtures::{everything_of, hint, key_at, put, put_hints, record};
-use crate::lsm_store::tree::{Opened, mirror};
+use crate::lsm_store::tree::mirror;
 use crate::tests::memory_folder;
 use crate::{Guarded, LsmStore, RangeQuery, Store, StoreError};
 
@@ -36,7 +36,7 @@ fn filled(path: &Path) -> BTreeMap<PlacedKey, StoredRecord> {
         put(&store, &batch.clone().into_iter().collect::<Vec<_>>()).unwrap();
         records.extend(batch);
         if round == 1 {
-            store.engine.with("testing", Opened::compact_all).unwrap();
+            store.engine.with("testing", |opened| opened.compact_all(|| ())).unwrap();
         }
     }
     put_hints(&store, &[hint(8, 5, "held")]);
