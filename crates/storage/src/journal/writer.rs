@@ -1,8 +1,9 @@
 //! Thread of the journal, which forms groups, and answers each write once its durability is reached.
 //!
 //! Invariant: a group is written by one append, and synced at most once, before anyone in it is
-//! answered. Groups form by themselves, from what has arrived while the last one was synced. After a sync
-//! that failed nothing is written any more, and everybody is told: see `appender.rs`.
+//! answered. Groups form by themselves, from what has arrived while the last one was synced, and from what others have
+//! to add that could run at once. After a sync that failed nothing is written any more, and everybody is told: see
+//! `appender.rs`.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -155,7 +156,7 @@ impl Writer {
 
     /// Handles `first` and all that has arrived behind it. Returns true if the thread is to end.
     fn turn(&mut self, first: Message) -> bool {
-        let mut next = Some(first);
+        let (mut next, mut gave_way) = (Some(first), false);
         while let Some(message) = next {
             match message {
                 Message::Submit(batch) => {
@@ -189,6 +190,10 @@ impl Writer {
                 }
             }
             next = self.messages.try_recv().ok();
+            if next.is_none() && !gave_way && self.may_grow() {
+                thread::yield_now();
+                (next, gave_way) = (self.messages.try_recv().ok(), true);
+            }
         }
         self.write_group();
         // Under constant load the wait for messages never times out.
@@ -196,6 +201,13 @@ impl Writer {
             self.sync_unwaited();
         }
         false
+    }
+
+    /// Whether others may have more for the group, which costs one sync however many wait for it. One write comes alone from
+    /// a client that waits for it; where nobody else has anything to do, giving way costs nothing.
+    fn may_grow(&self) -> bool {
+        let Batch { waiting, .. } = &self.group;
+        waiting.len() > 1 && waiting.iter().any(|waiting| waiting.level == Durability::Synced)
     }
 
     fn join_group(&mut self, batch: Batch) {
