@@ -62,8 +62,9 @@ impl RightsArgs {
     fn entry(&self, subject: Subject, secret_hash: [u8; 32]) -> Result<AccessEntry, Usage> {
         let lasts_ms = self.expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let expires_at_ms = lasts_ms.map(|lasts_ms| now_ms().saturating_add(lasts_ms));
-        let (version, revoked, grants) = (0, false, self.grants()?);
-        let entry = AccessEntry { subject, version, secret_hash, grants, expires_at_ms, revoked };
+        let grants = self.grants()?;
+        let none = AccessEntry::none(subject);
+        let entry = AccessEntry { secret_hash, grants, expires_at_ms, ..none };
         entry.check().map_err(|error| Usage(error.to_string()))?;
         Ok(entry)
     }

@@ -117,7 +117,7 @@ fn is_over(engine: &Engine) -> Result<bool, StoreError> {
 }
 
 fn merge_all(engine: &Engine) -> Result<(), StoreError> {
-    let rest = || engine.pace.rest_if_idle(FILE_REST);
+    let rest = || engine.pace.rest_unless_hurried(FILE_REST);
     let merged = engine.with(DOING, |opened| opened.compact_all(rest))?;
     engine.merges.add(Some(merged));
     Ok(())

@@ -85,9 +85,9 @@ impl Pace {
     }
 
     /// Rests for a while, unless merges fall behind or the one under way is to end.
-    pub(super) fn rest_if_idle(&self, pause: Duration) {
-        let flags = [&self.hurried, &self.interrupted];
-        if !flags.iter().any(|flag| flag.load(Ordering::SeqCst)) {
+    pub(super) fn rest_unless_hurried(&self, pause: Duration) {
+        let is_hurried = self.hurried.load(Ordering::Relaxed);
+        if !is_hurried && !self.interrupted.load(Ordering::SeqCst) {
             self.rest(pause);
         }
     }
@@ -216,11 +216,11 @@ mod tests {
                 pace.stop();
             }
             let began = Instant::now();
-            pace.rest_if_idle(Duration::from_secs(600));
+            pace.rest_unless_hurried(Duration::from_secs(600));
             assert!(began.elapsed() < Duration::from_secs(60));
         }
         let began = Instant::now();
-        Pace::default().rest_if_idle(Duration::from_millis(10));
+        Pace::default().rest_unless_hurried(Duration::from_millis(10));
         assert!(began.elapsed() >= Duration::from_millis(10));
     }
 }

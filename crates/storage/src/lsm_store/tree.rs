@@ -294,9 +294,7 @@ impl Opened {
     pub(super) fn compact_all(&self, rest: impl Fn()) -> Result<Merged, Failure> {
         let known = self.tables_from(0);
         // A file is removed by the last that lets go of it, which would be a merge, all files at one moment.
-        let before = self.tree.current_version();
-        let files: Vec<_> = before.blob_files.iter().cloned().collect();
-        drop(before);
+        let files: Vec<_> = self.tree.current_version().blob_files.iter().cloned().collect();
         self.tree.major_compact(TABLE_BYTES, SeqNo::MAX)?;
         // A merge lets go of the files that those before it have found: here one of two levels that are empty now.
         self.tree.compact(Arc::new(PullDown(1, 2)), SeqNo::MAX)?;
